@@ -75,14 +75,14 @@ def _members(kind, version, header, arrays):
             expected = "1 to 1000 printable characters, not header"
             raise InputError(f"an array has the name {name!r:.60}; expected {expected}")
         array = plain(given, f"array {name!r}")
-        array = np.asarray(array.astype(array.dtype.newbyteorder("<"), copy=False), order="C")
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         if array.dtype.str not in TYPES:
             expected = f"{', '.join(kind[1:] for kind in TYPES)}; convert it"
             raise InputError(f"array {name!r} is {array.dtype}; expected one of {expected}")
         members[name] = array
     if (n_bytes := sum(array.nbytes + 1000 for array in members.values())) > MAX_BYTES:
         raise InputError(f"the file would have {n_bytes} bytes; expected at most {MAX_BYTES}")
-    return members
+    return {name: np.asarray(array, order="C") for name, array in members.items()}
 
 
 def _check_keys(value):

@@ -7,6 +7,8 @@ import inspect
 import pathlib
 import re
 import shlex
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -131,7 +133,8 @@ def test_the_program_of_the_readme_runs(tmp_path, monkeypatch, capsys):
 
 def test_the_python_of_the_pages_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert [name for name in TEXT if python_of(name)] == ["README.md", "docs/python.md"]
+    pages = ["README.md", "docs/python.md", "docs/training.md"]
+    assert [name for name in TEXT if python_of(name)] == pages
     sizes = [784, 512, 512, 512, 10]
     model = bitnet.nn.models.binary_mlp(sizes, rng=np.random.default_rng(0))
     bitnet.freeze(model).save("mnist_mlp.npz")
@@ -144,6 +147,47 @@ def test_the_python_of_the_pages_runs(tmp_path, monkeypatch):
     assert names["frozen"].sizes == [784, 8, 10]
     assert names["net"].layers[0].bits.signs().shape == (512, 784)
     assert names["scores"].shape == (1, 3)
+
+
+class Recorder:
+    """A stand-in for a run of TensorBoard or Weights & Biases, which keeps what it is given."""
+
+    def __init__(self, *words, **options):
+        self.given = []
+        RECORDERS.append(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def log(self, record):
+        self.given.append(record["test_accuracy"])
+
+    def add_scalar(self, name, value, epoch):
+        self.given.append(value)
+
+
+RECORDERS: list[Recorder] = []
+
+
+def test_the_loops_of_the_page_on_training_run(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
+    monkeypatch.chdir(tmp_path)
+    for name in ("torch", "torch.utils", "torch.utils.tensorboard", "wandb"):
+        module = types.SimpleNamespace(SummaryWriter=Recorder, init=Recorder)
+        monkeypatch.setitem(sys.modules, name, module)
+    RECORDERS.clear()
+    exec(python_of("docs/training.md"), names := {})
+    board, run = (recorder.given for recorder in RECORDERS)
+    assert len(board) == 2
+    assert board == run
+    lines = (tmp_path / "run.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["1", "2"]
+    assert (tmp_path / "rates.png").stat().st_size > 1000
+    assert names["epoch"].epoch == 5
+    assert names["training"]["optimizer"].lr == 3e-3 / 4
 
 
 def commands():

@@ -1,6 +1,5 @@
 """`tools/house.py` on a small package: circles, upward imports, counts and the exit code."""
 
-import pathlib
 import sys
 
 import house
@@ -119,11 +118,14 @@ def test_counts(root):
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--check"], 1), ([], 0)])
-def test_a_broken_limit_is_an_exit_code_where_it_is_asked_for(monkeypatch, capsys, words, code):
+def test_a_broken_limit_is_an_exit_code_where_it_is_asked_for(
+    root, monkeypatch, capsys, words, code
+):
+    figures = house.measure(root, "small", FLOORS)
+    monkeypatch.setattr(house, "measure", lambda root: figures)
     monkeypatch.setitem(house.LIMITS, "lines", 10)
     monkeypatch.setattr(sys, "argv", ["house.py", *words])
     with pytest.raises(SystemExit) as end:
         house.main()
     assert end.value.code == code
     assert "(at most 10) BROKEN" in capsys.readouterr().out
-    assert pathlib.Path(house.__file__).parent.name == "tools"

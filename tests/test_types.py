@@ -59,10 +59,11 @@ def test_public_names_have_hints(name):
         assert annotated(value)
 
 
-def test_a_program_of_a_user(tmp_path):
+def test_a_program_of_a_user(tmp_path, request):
     pytest.importorskip("mypy", reason="mypy is not installed (extra `test`)")
     (tmp_path / "program.py").write_text(PROGRAM)
     command = [sys.executable, "-m", "mypy", "program.py", "--ignore-missing-imports", "--strict"]
+    command += ["--cache-dir", str(request.config.cache.mkdir("mypy"))]
     env = os.environ | {"MYPYPATH": str(ROOT)}  # mypy does not follow an editable install
     out = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True).stdout
     revealed = [line.partition("Revealed type is ")[2] for line in out.splitlines()]

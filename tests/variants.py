@@ -7,7 +7,7 @@ from bitnet.kernels import threads
 
 VARIANTS = [
     (name, n_threads)
-    for name in ("reference", "amx", "avx512", "avx2", "portable")
+    for name in ("reference", "emulated tiles", "amx", "avx512", "avx2", "portable")
     for n_threads in (1, 2)
 ]
 
@@ -18,7 +18,9 @@ def available():
         from bitnet.kernels.cpu import jit
     except ImportError:
         return VARIANTS[:1]
-    return [own for own in VARIANTS if own[0] == "reference" or not jit.missing(own[0])]
+    lacking = {name for name in jit.LEVELS if jit.missing(name)}
+    lacking |= {"emulated tiles"} if jit.config.DISABLE_JIT else set()
+    return [own for own in VARIANTS if own[0] not in lacking]
 
 
 @contextlib.contextmanager
@@ -29,10 +31,11 @@ def computed_by(name, n_threads):
         if name == "reference":
             stack.enter_context(kernels.using("reference"))
         else:
-            from bitnet.kernels.cpu import jit
+            from bitnet.kernels.cpu import jit, tiles
 
             stack.enter_context(kernels.using("numba"))
-            stack.enter_context(jit.using_level(name))
+            level = tiles.emulated() if name == "emulated tiles" else jit.using_level(name)
+            stack.enter_context(level)
         threads.set_num_threads(n_threads)
         threads.LEAST_NS = 1 if n_threads > 1 else least
         try:

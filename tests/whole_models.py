@@ -118,7 +118,15 @@ class Drawing:
     def product(self):
         """A product of bits, with its integers counted."""
         c, quantizer = self.x.shape[-1], self.one_of(*WEIGHTS)
-        if self.is_image:
+        if self.x.ndim == 3:
+            own = {"padding": self.one_of("same", "causal", "valid"), "rng": self.rng}
+            own["dilation"] = self.one_of(*(n for n in (1, 2) if n <= self.x.shape[1]))
+            size = self.one_of(*(n for n in (1, 2) if (n - 1) * own["dilation"] < self.x.shape[1]))
+            layer = nn.QuantConv1d(
+                c, self.one_of(2, 1, 65), size, **own, weight_quantizer=quantizer
+            )
+            n_terms = layer.weight.size // layer.out_channels
+        elif self.is_image:
             groups = self.one_of(*(n for n in (1, 2, 3) if c % n == 0))
             m = groups * self.one_of(1, 2, 3, 32, 33)
             layer = nn.QuantConv2d(c, m, **self.window(groups), weight_quantizer=quantizer)
@@ -129,8 +137,9 @@ class Drawing:
             balance = self.one_of(False, True)
             own = {"rng": self.rng, "weight_quantizer": quantizer, "balance": balance}
             layer, n_terms = nn.QuantLinear(c, self.one_of(*WIDTHS), **own), c
-        self.sum_of(n_terms, layer.weight_quantizer.codebook.largest)
-        self.add(layer)
+        if self.kind != "float":
+            self.sum_of(n_terms, layer.weight_quantizer.codebook.largest)
+        self.add(nn.ChannelScale(layer) if self.one_of(*[False] * 5, True) else layer)
 
     def sum_of(self, n_terms, largest=1):
         """Count the largest integer of a sum of products."""
@@ -140,8 +149,10 @@ class Drawing:
     def window(self, groups=1):
         """Return the arguments of a convolution that fits."""
         size = self.one_of(*(n for n in (1, 2, 3) if n <= min(self.x.shape[1:3])))
-        padding = self.one_of("same", "valid", *([1] if size > 1 else []))
+        padding = self.one_of("same", "valid", *([1, ((0, 1), (1, 0))] if size > 1 else []))
         own = {"kernel_size": size, "stride": self.one_of(1, 2), "padding": padding}
+        least = min(self.x.shape[1:3])
+        own["dilation"] = self.one_of(1, *(n for n in (2, 3) if (size - 1) * n < least >= n))
         return own | {"groups": groups, "border": self.one_of(0, 1, -1), "rng": self.rng}
 
     def norm(self):
@@ -167,6 +178,9 @@ class Drawing:
     def quantize(self):
         layer = self.one_of(nn.Sign(), nn.Quantize)
         layer = nn.Quantize(self.one_of(*ACTIVATIONS)) if layer is nn.Quantize else layer
+        if self.one_of(*[False] * 5, True) and self.kind in ("float", "int32"):
+            layer = nn.RSign(self.one_of(self.x.shape[-1], 1), self.one_of(1, "approx-sign", 2))
+            layer.bias.data[:] = self.rng.choice([0.0, 0.5, -3.0], layer.bias.shape)
         self.add(layer)
         own = getattr(layer, "quantizer", None)
         self.largest = 1 if own is None else own.codebook.largest
@@ -198,15 +212,23 @@ class Drawing:
 
     def elementwise(self):
         """A float layer with parameters, or ReLU or HardTanh."""
-        kind = self.one_of(nn.ReLU, nn.HardTanh, nn.PReLU, nn.Shift, nn.Scale)
+        kind = self.one_of(nn.ReLU, nn.HardTanh, nn.PReLU, nn.Shift, nn.Scale, nn.RPReLU)
         if kind in (nn.ReLU, nn.HardTanh):
             self.add(kind())
             return
         layer = kind(self.one_of(self.x.shape[-1], 1))
-        (parameter,) = layer.parameters()
         values = [0.25, -0.5, 0.0, -0.0, 1.0, 3.0, SMALLEST]
-        parameter.data[:] = self.rng.choice(values, parameter.shape)
+        for parameter in layer.parameters():
+            parameter.data[:] = self.rng.choice(values, parameter.shape)
         self.add(layer)
+
+    def upsample(self):
+        self.add(nn.Upsample(self.one_of(2, (1, 2), (3, 1))))
+
+    def global_average(self):
+        if self.kind != "float":
+            self.sum_of(int(np.prod(self.x.shape[1:-1])))
+        self.add(nn.GlobalAvgPool())
 
     def function(self):
         """An own Module with one operation."""
@@ -222,6 +244,8 @@ class Drawing:
             "last",
             "every other",
         ]
+        names += ["clamp", "maximum", "where", "softmax", "deviation"] * (self.kind == "float")
+        names += ["stacked"] * (self.kind == "float")
         names += ["one channel", "backwards", "transpose", "rows", "spread"]
         names += ["by position"] if self.is_image else []
         names += ["sum", "mean"] if self.kind != "int64" else []
@@ -271,8 +295,14 @@ class Drawing:
         inner.sum_of(product.weight.size // c, product.weight_quantizer.codebook.largest)
         if inner.too_large:
             return
+        pool = self.one_of(1, 1, 2) if self.is_image else 1
+        if pool > 1:
+            product = nn.QuantConv2d(c, 2 * c, 3, stride=2, padding="same", **own)
         inner.add(product)
         inner.norm()
+        if pool > 1 or self.one_of(False, True):
+            self.add(nn.Shortcut(*inner.layers, pool=pool, copies=pool))
+            return
         self.add(Shortcut(in_order(inner.layers, self.one_of("flat", "nested", "lists"))))
 
     def branches(self):
@@ -313,8 +343,9 @@ class Drawing:
         """Return what may come next."""
         x, kind, is_row = self.x, self.kind, self.x.ndim == 2
         images = [self.pool, self.flatten, self.whole_average] if self.is_image else []
+        images += [self.upsample, self.global_average] if self.is_image else []
         if kind == "uint8":
-            images = [self.flatten] if self.is_image else []
+            images = [self.flatten, self.upsample] if self.is_image else []
             to_float = [lambda: self.add(Apply("float"))]
             return [
                 self.product,
@@ -326,7 +357,8 @@ class Drawing:
                 *images,
             ]
         if kind == "packed":
-            own = [self.product] * 4 if x.ndim in (2, 4) else [self.scaled]
+            own = [self.product] * 4 if x.ndim in (2, 4) else [self.scaled, self.product]
+            own += [self.global_average] if x.ndim == 3 else []
             own += [self.branches] if x.ndim in (2, 4) else []
             own += [self.dropout, lambda: self.add(Apply(self.one_of("unpack", "unpack 64")))]
             own += [self.shared, self.scaled] if is_row else []
@@ -341,6 +373,7 @@ class Drawing:
         if x.dtype == np.float64:
             return own
         own += [self.float_product, self.branches, self.shortcut] * (x.ndim in (2, 4))
+        own += [self.product] * (x.ndim in (2, 4))
         return own + ([self.scaled] if x.ndim < 4 else []) + images
 
     def draw_layers(self):
@@ -356,6 +389,7 @@ class Drawing:
 
 
 PRODUCTS = (nn.QuantLinear, nn.QuantConv2d, nn.Linear, nn.Conv2d, nn.ScaledLinear, Shortcut, Twice)
+PRODUCTS += (nn.Shortcut, nn.ChannelScale)
 
 
 def some_inputs(rng, shape):
@@ -415,6 +449,8 @@ def of_images(rng, most):
     """Return a model of small images."""
     if rng.random() < 0.1:
         return of_two(rng, [(rng.choice(WIDTHS),), (3, 2, rng.choice(FEW))], most)
+    if rng.random() < 0.15:
+        return feedforward(rng, (rng.choice([5, 2, 3]), rng.choice(FEW)), most)
     return feedforward(rng, (rng.choice([5, 2, 3]), rng.choice([4, 1, 3]), rng.choice(FEW)), most)
 
 

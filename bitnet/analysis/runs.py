@@ -13,9 +13,12 @@ from bitnet.training.checkpoint import KIND, read_checkpoint
 from bitnet.training.log import FIGURES, RunLog, check_records, read_log
 from bitnet.training.settings import SETTINGS
 
-BEST = {"validation_accuracy": max, "valid_loss": min}  # the epoch that is shown is the best
-PARTS = "train", "validation", "valid", "test"
+# the epoch that is shown is the best by one of these
+BEST = dict.fromkeys((f"validation_{name}" for name in ("accuracy", "r2", "f1")), max)
+BEST |= {"valid_loss": min}
+PARTS = "loss", "train", "validation", "valid", "test"  # of the names of figures, in order
 SAME = {"seed", "folder", "crc32", "init_crc32", "teacher_crc32"}  # in the runs of one mean
+SHARES = "accuracy", "f1"  # shown in per cent
 LONGEST = 24  # characters of a setting
 
 
@@ -68,7 +71,8 @@ class RunTable:
 
     def __str__(self) -> str:
         names = list(self.runs[0].settings)
-        figures = [name for name in FIGURES if any(name in run.figures for run in self.runs)]
+        there = {name for run in self.runs for name in run.figures}
+        figures = sorted(there, key=lambda name: (PARTS.index(_part(name)), FIGURES.index(name)))
         timed = any(run.seconds is not None for run in self.runs)
         titles = [name.replace("_", " ") for name in (*names, "epoch", *figures)]
         rows = [["run", *titles, *(["seconds"] if timed else [])]]
@@ -128,7 +132,7 @@ def read_run(path: str | Path) -> RunLog:
     if (kind := kind_of(path)) != KIND:
         raise InputError(
             f"{path}: a {kind}, which has no record of its training; expected a log or a "
-            "checkpoint; `bitnet freeze --compare` compares a frozen net with the trained one"
+            "checkpoint; `bitnet freeze --check` compares a frozen net with the trained one"
         )
     file = read_checkpoint(path)
     settings = file.settings.get("experiment")
@@ -198,12 +202,17 @@ def _run(run, settings):
             break
     seconds = [record.get("seconds") for record in run.epochs]
     total = None if None in seconds else sum(seconds)
-    figures = {k: v for k, v in best.items() if k == "loss" or k.partition("_")[0] in PARTS}
+    figures = {name: value for name, value in best.items() if _part(name) in PARTS}
     measure = "bits" if run.settings.get("unit") == "characters" else "perplexity"
     others = {"bits", "perplexity", "loss"} - {measure}
     if "valid_loss" in figures:  # three measures of one loss
         figures = {k: v for k, v in figures.items() if k.partition("_")[2] not in others}
     return Run(run.name, settings, run.epochs[-1]["epoch"], best["epoch"], total, figures)
+
+
+def _part(figure):
+    """Return the part of the data that a figure is measured on, or "loss"."""
+    return figure.partition("_")[0]
 
 
 def _mean(group):
@@ -224,7 +233,7 @@ def _figure(name, value):
     """Format a figure: accuracies in per cent."""
     if value is None:
         return "-"
-    return f"{value:.2%}" if name.endswith("accuracy") else f"{value:.5g}"
+    return f"{value:.2%}" if name.endswith(SHARES) else f"{value:.5g}"
 
 
 def _spread(name, pair):
@@ -232,6 +241,6 @@ def _spread(name, pair):
     if pair is None:
         return "-"
     mean, deviation = pair
-    if name.endswith("accuracy"):
+    if name.endswith(SHARES):
         return f"{mean:.2%} ± {deviation:.2%}"
     return f"{mean:.5g} ± {deviation:.2g}"

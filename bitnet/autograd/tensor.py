@@ -289,6 +289,7 @@ class Tensor:
 
     if TYPE_CHECKING:  # `nn.functional.methods` sets these
         T: "Tensor"
+        dtype: np.dtype
 
         def _binary(self, other: Any) -> "Tensor": ...
         def _unary(self) -> "Tensor": ...
@@ -300,8 +301,9 @@ class Tensor:
         __truediv__ = __rtruediv__ = __matmul__ = __rmatmul__ = __pow__ = __getitem__ = _binary
         __lt__ = __le__ = __gt__ = __ge__ = _binary
         __eq__ = __ne__ = _binary  # type: ignore[assignment]
-        __neg__ = __abs__ = abs = exp = log = tanh = sigmoid = _unary
-        sum = mean = max = _reduced
+        __neg__ = __abs__ = abs = exp = log = tanh = sigmoid = relu = sqrt = _unary
+        sum = mean = max = min = var = std = _reduced
+        clamp = softmax = log_softmax = argmax = squeeze = unsqueeze = reshape
 
 
 class Function:

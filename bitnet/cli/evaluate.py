@@ -2,12 +2,12 @@
 
 examples:
   bitnet evaluate net.npz
-  bitnet evaluate net.checkpoint --limit 500
   bitnet evaluate net.npz --json --threads 1
   bitnet evaluate net.npz --data sensors.csv
   bitnet evaluate text.npz --data embedded-text
 """
 
+import pathlib
 import time
 from argparse import Namespace
 
@@ -56,8 +56,10 @@ def _of_images(net, args):
     data, images, labels = images_of(net, args.file, *options)
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
     first, rows = LINES[net.target], [[visible(cell) for cell in row] for row in table_of(figures)]
-    last = f"{figures['images_per_second']:,.0f} images per second, without their preparation"
-    return figures, [first.format(**figures), *aligned(rows), last]
+    what = "rows per second" if net.columns else "images per second, without their preparation"
+    last = f"{figures['images_per_second']:,.0f} {what}"
+    notes = _differs(net, args, data, figures)
+    return figures, [first.format(**figures), *notes, *aligned(rows), last]
 
 
 LINES = {
@@ -93,9 +95,22 @@ def _of_text(net, args):
     name, value = measure_of(net.unit, figures["loss"])
     return figures, [
         f"{args.file}: {name} {value:.4f} on {figures['tokens']} {net.unit} of {data}",
+        *_differs(net, args, data, figures),
         f"{figures['unknown']:.2%} of them are <unk>",
         f"{figures['tokens_per_second']:,.0f} {net.unit} per second, in {batch} streams",
     ]
+
+
+def _differs(net, args, data, figures):
+    """The lines that say that a net was trained on other data; the figures tell it, too."""
+    settings = getattr(net, "settings", {})
+    own, folder = settings.get("data", getattr(net, "data", None)), settings.get("folder")
+    figures["trained_on"] = own
+    if own not in (None, data):
+        return [f"note: the net was trained on {own}, not on {data}"]
+    if args.folder and folder and pathlib.Path(args.folder).resolve() != pathlib.Path(folder):
+        return [f"note: the net was trained on the files in {folder}, not in {args.folder}"]
+    return []
 
 
 def measure(net, images, labels):

@@ -5,6 +5,7 @@ The suggestion is a tenth of the rate with the lowest averaged loss.  No checkpo
 examples:
   bitnet lr-find --net mlp:512,512
   bitnet lr-find --net conv:16/32,32/128 --data fashion-mnist --out rates.png
+  bitnet lr-find --optimizer sgd --accumulate 4
   bitnet lr-find --net lstm:64 --end 1 --json
 """
 

@@ -44,10 +44,11 @@ def check_number(name, value, least, most):
         raise InputError(f"--{name} is {value}; expected a whole number from {least} to {most}")
 
 
-def check_suffix(option, path, suffix):
+def check_suffix(option, path, *suffixes):
     """Refuse a file name whose suffix does not match its kind."""
-    if pathlib.Path(path).suffix.lower() != suffix:
-        raise InputError(f"{option} is {path}; expected a name that ends with {suffix}")
+    if pathlib.Path(path).suffix.lower() not in suffixes:
+        expected = " or ".join(suffixes)
+        raise InputError(f"{option} is {path}; expected a name that ends with {expected}")
 
 
 def check_replaced(out, kind):
@@ -67,12 +68,20 @@ def add_data(parser, more=()):
         f"data set: {', '.join(names)}; or your own file or folder, as for `bitnet train`; "
         "default: the one that the net was trained on"
     )
-    group.add_argument("--data", metavar="SET|FILE", help=about)
+    group.add_argument("--data", choices=Sets(names), metavar="SET|FILE", help=about)
     about = "folder of the data; default: the one used in training, if known, or its usual place"
     group.add_argument("--folder", metavar="FOLDER", help=about)
     about = "columns of a table with the labels; default: as in training, if known"
     group.add_argument("--label", metavar="COLUMN,...", help=about)
     return group
+
+
+class Sets(tuple):
+    """The names of data sets, as choices of --data that the paths of files complete."""
+
+    def __contains__(self, value):
+        path = pathlib.Path(value)
+        return super().__contains__(value) or is_own(value) or path.exists() or path.name != value
 
 
 def located(data, folder=None):

@@ -31,7 +31,7 @@ GROUPS = {
 }
 VERBS = {verb: about for verbs in GROUPS.values() for verb, about in verbs.items()}
 COMPARE = (
-    "unknown verb compare; `bitnet runs` compares trainings, and `bitnet freeze --compare N` a "
+    "unknown verb compare; `bitnet runs` compares trainings, and `bitnet freeze --check N` a "
     "frozen net with the trained one"
 )
 KINDS = {int: "a whole number", float: "a number"}

@@ -1,10 +1,8 @@
 """`bitnet predict`: classify pictures, arrays and tables, predict numbers, or continue a text.
 
 examples:
-  bitnet predict net.npz digits.npy
   bitnet predict net.npz picture.png --top 3 --invert
   bitnet predict net.npz sensors.csv
-  bitnet predict net.npz set.npz --array x_test
   cat digits.npy | bitnet predict net.npz - --json
   bitnet predict text.npz "the king" --count 50 --temperature 0.5
 """

@@ -5,6 +5,7 @@ differ only in the seed also get a row with mean and sample standard deviation.
 
 examples:
   bitnet runs a.jsonl b.jsonl
+  bitnet runs a.csv b.checkpoint
   bitnet runs net.seed0.checkpoint net.seed1.checkpoint net.seed2.checkpoint
   bitnet runs *.jsonl --json
 """

@@ -15,8 +15,7 @@ nets for texts:
 examples:
   bitnet train --net mlp:512,512 --epochs 5 --out net.checkpoint --log net.jsonl
   bitnet train --resume net.checkpoint --log net.jsonl
-  bitnet train --data sensors.csv --label state --epochs 10
-  bitnet train --net conv:16/32,32/128 --weights 2 --activations 4 --epochs 3
+  bitnet train --data sensors.csv --label state --seeds 0-2 --epochs 10
   bitnet train --net lstm:64 --epochs 1 --out text.checkpoint
 """
 
@@ -28,17 +27,19 @@ import signal
 from argparse import Namespace
 
 from bitnet.cli.command import Terminated, handling
-from bitnet.cli.log import Log
+from bitnet.cli.log import SUFFIXES, log_of
 from bitnet.cli.nets import measure_of
 from bitnet.cli.options import check_suffix, use_machine
+from bitnet.cli.seeds import train_all
 from bitnet.cli.train_options import add_arguments as add_arguments
-from bitnet.cli.train_options import given_settings, new_settings
-from bitnet.cli.training_files import best_of, check_free, file_name, kept, resumed_file
+from bitnet.cli.train_options import check_same, given_settings, new_settings
+from bitnet.cli.training_files import best_of, check_free, file_name, files_of, kept, resumed_file
 from bitnet.errors import InputError, visible
-from bitnet.files import check_writable, locked
+from bitnet.files import locked
 from bitnet.nn.models import net_named
 from bitnet.training.experiment import Experiment
 from bitnet.training.settings import MAY_CHANGE, task_of
+from bitnet.training.texts import note_on_unknown
 from bitnet.training.trained import task_in
 
 NAMES = {"regression": "R^2, and error the mean absolute error", "multilabel": "F1 of all labels"}
@@ -69,21 +70,29 @@ COLUMNS = {  # of the table of epochs: title, width, figure of an Epoch, format
 
 
 def main(args: Namespace) -> None:
-    """Train a net, or resume its training."""
+    """Train a net, or resume its training; once, or for each seed."""
+    if args.log:
+        check_suffix("--log", args.log, *SUFFIXES)
+    say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
+    if args.seeds is None:
+        _train_one(args, say)
+    else:
+        train_all(args, say, _train_one)
+
+
+def _train_one(args, say, settings=None):
+    """Train a net, or resume its training, and return the Experiment.
+
+    `settings` are those of a new training; default: those of the arguments.
+    """
     device = use_machine(args)
     given = given_settings(args, _task(args))
-    if args.log:
-        check_suffix("--log", args.log, ".jsonl")
-    say = (lambda *words: None) if args.quiet else (lambda *words: print(*words, flush=True))
     if args.resume:
         out = resumed_file(args, lambda: new_settings(given))
     else:
-        settings = new_settings(given)
+        settings = settings or new_settings(given)
         out = pathlib.Path(args.out or file_name(settings))
-        check_suffix("--out", out, ".checkpoint")
-        paths = [out, best_of(out)] if settings.get("validation", True) else [out]
-        for path in paths + ([args.log] if args.log else []):
-            check_writable(path)
+        paths = files_of(settings, out, args.log)
     with contextlib.ExitStack() as stack:
         for path in [out] + ([args.log] if args.log else []):
             stack.enter_context(locked(path))
@@ -93,6 +102,7 @@ def main(args: Namespace) -> None:
             check_free(paths, args.log)
             experiment = Experiment(settings)
         _train(experiment, out, args, device, say)
+    return experiment
 
 
 def _train(experiment, out, args, device, say):
@@ -102,7 +112,7 @@ def _train(experiment, out, args, device, say):
         if not args.resume:
             experiment.save(out)  # before the log, so that there is something to resume
         saved = _progress(experiment)
-        log = Log(args.log, experiment) if args.log else None
+        log = log_of(args.log, experiment) if args.log else None
         experiment.to(device)
         _announce(say, experiment, out)
         with _stop() as stop:
@@ -169,12 +179,7 @@ def _progress(experiment):
 def _resumed(out, args, given):
     """The training in a file; refuses arguments that contradict it."""
     experiment = Experiment.resume(out, *map(given.get, MAY_CHANGE))
-    for name, value in given.items():
-        if name not in MAY_CHANGE and experiment.settings[name] != value:
-            raise InputError(
-                f"--{name.replace('_', '-')} is {value}, but {out} was started with "
-                f"{experiment.settings[name]}; remove it, or start a new training without --resume"
-            )
+    check_same(given, experiment.settings, out)
     return experiment
 
 
@@ -195,8 +200,13 @@ def _announce(say, experiment, out):
     settings = experiment.settings
     for line in (_about_images if experiment.recipe else _about_text)(experiment):
         say(line)
+    if words := _regularization(settings):
+        say(f"with {'; '.join(words)}")
+    if experiment.initial:
+        for line in _about_initial(experiment):
+            say(line)
     say(f"checkpoint: {out}, {experiment.done} of {settings['epochs']} epochs done")
-    if experiment.done >= settings["epochs"]:
+    if experiment.is_done:
         return
     if not experiment.recipe:
         say(f"valid. and test show the {measure_of(settings['unit'], 0.0)[0]}")
@@ -230,6 +240,33 @@ def _about_images(experiment):
         yield f"note: {note}"
 
 
+def _about_initial(experiment):
+    """Yield the lines about the initial weights from another training."""
+    settings, initial = experiment.settings, experiment.initial
+    source = initial.settings
+    kind = "float twin of " if source.get("float") else ""
+    of = f" ({kind}{source['net']} on {source['data']})" if "net" in source else ""
+    yield f"initial weights from {settings['init']}{of}: {initial}"
+    own, other = settings.get("classes"), source.get("classes")
+    if own and other and own != other and len(own) == len(other):
+        yield f"note: its classes are {', '.join(other):.60}; those here are {', '.join(own):.60}"
+    if source.get("prepare", []) != settings.get("prepare", []):
+        came = ", ".join(source.get("prepare", [])) or "none"
+        yield f"note: the preparation of its images was {came}; choose the same with --prepare"
+
+
+def _regularization(settings):
+    """The settings of early stopping, accumulation and decay that are on, in words."""
+    words = []
+    if settings["weight_decay"]:
+        words.append(f"weight decay {settings['weight_decay']:g}")
+    if settings["accumulate"] > 1:
+        words.append(f"{settings['accumulate']} batches per step")
+    if settings["patience"]:
+        words.append(f"a stop after {_epochs(settings['patience'])} without a better one")
+    return words
+
+
 def _about_text(experiment):
     """Yield the lines about a training on a text."""
     settings, corpus = experiment.settings, experiment.data
@@ -246,6 +283,8 @@ def _about_text(experiment):
         f"{settings['batch']} streams, {settings['steps']} steps, gradients clipped to norm "
         f"{settings['clip']:g}, dropout {settings['dropout']:g}"
     )
+    if note := note_on_unknown(corpus):
+        yield f"note: {note}"
 
 
 def _is_binary(settings):
@@ -287,6 +326,11 @@ def _row(experiment, epoch=None):
     return " ".join(cells)
 
 
+def _epochs(count):
+    """A number of epochs in words."""
+    return f"{count} epoch{'s' * (count != 1)}"
+
+
 def _in_words(target, figure):
     """The figure of an epoch, in words."""
     return f"R^2 {figure:.4f}" if target == "regression" else f"{figure:.2%}"
@@ -306,7 +350,9 @@ def _conclude(say, experiment, out):
     if best:
         file = best_of(out)
         say(f"best epoch: {best['epoch']}, {words[0]} on the {held}, {words[1]} on the {test}")
-    epochs = f"checkpoint after {experiment.done} epoch{'s' * (experiment.done != 1)}: {out}"
+    if experiment.stopping and experiment.stopping.is_over:
+        say(f"stopped early: {_epochs(experiment.stopping.stalled)} without a better one")
+    epochs = f"checkpoint after {_epochs(experiment.done)}: {out}"
     say(epochs + (f", the best epoch: {file}" if best else ""))
     verb = ["evaluate", str(file)] if settings["float"] else ["freeze", str(file)]
     verb = verb if experiment.recipe else ["predict", str(file), "the"]

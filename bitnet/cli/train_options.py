@@ -3,11 +3,12 @@
 import itertools
 import pathlib
 
-from bitnet.cli.options import add_machine, check_folder, located
+from bitnet.cli.options import Sets, add_machine, check_folder, located
+from bitnet.data import DATASETS, TEXTS
 from bitnet.data.preparation import STEPS
 from bitnet.errors import InputError
 from bitnet.training.building import complete
-from bitnet.training.settings import BINARY_ONLY, COMPUTED, NEEDS, SETTINGS, check_value
+from bitnet.training.settings import BINARY_ONLY, COMPUTED, MAY_CHANGE, NEEDS, SETTINGS, check_value
 
 GROUPS = "net", "data", "bits", "optimizer", "distillation", "language models"
 OF_OTHER = {
@@ -67,7 +68,7 @@ def _kind(setting):
     """The arguments of `add_argument` for a setting."""
     if setting.kind is bool:
         return {"action": "store_true", "default": None}
-    choices = setting.choices
+    choices = Sets((*DATASETS, *TEXTS)) if setting.name == "data" else setting.choices
     if isinstance(choices, dict):
         choices = tuple(dict.fromkeys(itertools.chain(*choices.values())))
     kind = {} if setting.kind is list else {"type": setting.kind}
@@ -109,6 +110,16 @@ def given_settings(args, task):
         if applies and name in given and needed not in given:
             raise InputError(f"--{_option(name)} needs --{needed}; add it, or remove both")
     return given
+
+
+def check_same(given, settings, out):
+    """Refuse settings that contradict those of the training that is resumed."""
+    for name, value in given.items():
+        if name not in MAY_CHANGE and settings[name] != value:
+            raise InputError(
+                f"--{_option(name)} is {value}, but {out} was started with {settings[name]}; "
+                "remove it, or start a new training without --resume"
+            )
 
 
 def new_settings(given):

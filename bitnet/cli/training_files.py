@@ -5,7 +5,9 @@ import re
 import shlex
 
 from bitnet.archive import kind_of
+from bitnet.cli.options import check_suffix
 from bitnet.errors import InputError
+from bitnet.files import check_writable
 from bitnet.training.checkpoint import KIND, read_checkpoint
 
 
@@ -22,6 +24,20 @@ def file_name(settings):
 def best_of(out):
     """The file of the best epoch, next to the checkpoint."""
     return out.with_name(f"{out.stem}.best{out.suffix}")
+
+
+def of_seed(path, seed):
+    """The file of one of several seeds: NAME.seed0.checkpoint for NAME.checkpoint."""
+    return path.with_name(f"{path.stem}.seed{seed}{path.suffix}")
+
+
+def files_of(settings, out, log):
+    """The checkpoints that a new training writes, once they and its log can be written."""
+    check_suffix("--out", out, ".checkpoint")
+    paths = [out, best_of(out)] if settings.get("validation", True) else [out]
+    for path in paths + ([log] if log else []):
+        check_writable(path)
+    return paths
 
 
 def check_free(paths, log):
@@ -44,8 +60,13 @@ def kept(out, saved, args):
     """What is kept after Ctrl-C, in words, and the command that resumes it."""
     if saved is None:
         return "before the first epoch, so nothing is kept"
-    words = ["bitnet", "train", "--resume", str(out), *(["--log", args.log] if args.log else [])]
-    return f"{saved} are in {out}; resume with: {shlex.join(words)}"
+    return f"{saved} are in {out}; {again(out, args.log)}"
+
+
+def again(out, log, *more):
+    """The command that resumes a training, in words."""
+    words = ["bitnet", "train", *more, "--resume", str(out), *(["--log", log] if log else [])]
+    return f"resume with: {shlex.join(words)}"
 
 
 def resumed_file(args, settings):

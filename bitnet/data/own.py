@@ -115,7 +115,7 @@ def _table(path, label, drop, columns):
     """Return the parts of a table, and of its test file."""
     table, other = read_table(path), test_file(path)
     inputs, labels = table.roles(label, drop, columns)
-    notes = [f"labels: {', '.join(map(visible, labels))}; {len(inputs)} inputs"]
+    notes = [f"the labels are in {', '.join(map(visible, labels))}; {len(inputs)} inputs"]
     train = table.inputs(inputs), table.labels(labels)
     test = None
     if other is not None:

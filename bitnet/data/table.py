@@ -37,7 +37,7 @@ class Table:
             if isinstance(column := self.columns[name], tuple):
                 row = next(i for i, cell in enumerate(column) if _number(cell) is None)
                 cell = visible(column[row])
-                cure = "give each value a column of 0 and 1, or leave the column out with drop"
+                cure = "use one column of 0 and 1 for each value, or leave the column out with drop"
                 cure = "fill it in, or remove the row" if cell.lower() in MISSING else cure
                 cure = "use a decimal point" if _number(cell.replace(",", ".")) else cure
                 raise InputError(

@@ -75,6 +75,10 @@ class Compiled:
         self._local.held = *tables, room
         return self._local.held
 
+    def warm(self) -> None:
+        """Compile the loop for the level in use, or load it from the cache."""
+        self.run(np.empty((0, 1), np.uint8), np.empty(0, np.int64), False)
+
     def pays(self, rows: int) -> bool:
         """Return whether this is faster for so many rows than one kernel after the other."""
         return min(rows, USUAL_ROWS) * self.bytes_ns <= MOST_BYTES_NS

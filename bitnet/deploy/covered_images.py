@@ -6,6 +6,7 @@ import numpy as np
 
 from bitnet.deploy import shapes
 from bitnet.deploy.operations import maker, need
+from bitnet.deploy.sizes import PACKED
 
 LEAST = np.iinfo(np.int32).min
 
@@ -38,15 +39,59 @@ def surround(self, x, window, fill, step):
 
 
 def patches(self, x, window, sizes, fill):
-    """Copy the taps of each output, pixels or floats, one after the other."""
-    n_bytes = fill.nbytes
+    """Copy the taps of each output, one after the other: pixels, floats, or words of planes."""
+    n_bytes, planes = fill.nbytes, max(1, len(x.coefficients))
     x = surround(self, x, window, fill, n_bytes)
-    (down, right), (rows, columns) = window.stride, window.size
-    of = (*sizes[:2], window.taps * x.n)
-    y = self.bytes(of) if fill.dtype == np.uint8 else self.numbers(of)
-    steps = {"x_line": down * x.line, "x_step": right * x.step, "n": columns * n_bytes}
-    for i in range(rows):
-        self.row("move", x.later(i * x.line), y.later(i * steps["n"]), **steps)
+    if x.coefficients:
+        own = {"coefficients": x.coefficients, "offset": x.offset, "unit": x.unit}
+        of = (*sizes[:2], 64 * window.taps * x.words)
+        y = self.place(window.taps * n_bytes, of, planes, **own)
+    else:
+        of = (*sizes[:2], window.taps * x.n)
+        y = self.bytes(of) if fill.dtype == np.uint8 else self.numbers(of)
+    (rows, columns), (down, right) = window.size, window.dilation
+    if right == 1:  # the taps of a row follow each other
+        n_bytes, columns = columns * n_bytes, 1
+    own = taps(x, window) | {"n": n_bytes}
+    for p, i, j in np.ndindex(planes, rows, columns):
+        to = y.later(p * y.plane + (i * columns + j) * n_bytes)
+        at = p * x.plane + i * down * x.line + j * right * x.step
+        self.row("move", x.later(at), to, **own)
+    return y
+
+
+def channels(self, x, groups):
+    """Return the place of the channels of each group."""
+    n = x.n // groups
+    if groups == 1:
+        return [x]
+    if not x.coefficients:  # bytes or floats
+        unit = 1 if x.at < 0 else 4
+        return [x.later(g * n * unit, n=n) for g in range(groups)]
+    if n % 64 == 0:
+        return [x.later(g * n // 8, n=n) for g in range(groups)]
+    found, sizes = [], (x.lines, x.wide, n)
+    for g in range(groups):
+        y = self.clear(self.planes(sizes, x.coefficients, x.offset, x.unit))
+        self.append(x.later(g * n // 64 * 8, n=n), y, 0, g * n % 64)
+        found.append(y)
+    return found
+
+
+def joined(self, parts):
+    """Put the elements of places side by side."""
+    if len(parts) == 1:
+        return parts[0]
+    first, at = parts[0], 0
+    sizes = first.lines, first.wide, sum(part.n for part in parts)
+    packed = first.coefficients, first.offset, first.unit
+    y = self.clear(self.planes(sizes, *packed)) if first.coefficients else self.numbers(sizes)
+    for x in parts:
+        if first.coefficients:
+            self.append(x, y, at)
+        else:
+            self.move(x, y.later(4 * at), 4 * x.n)
+        at += x.n
     return y
 
 
@@ -54,7 +99,8 @@ def taps(x, window):
     """Return the columns of the table for a window on surrounded images."""
     (down, right), (rows, columns) = window.stride, window.size
     own = {"x_line": down * x.line, "x_step": right * x.step, "x_plane": x.plane}
-    return own | {"taps": rows, "tap_step": x.line, "columns": columns, "column_step": x.step}
+    own |= {"taps": rows, "tap_step": window.dilation[0] * x.line}
+    return own | {"columns": columns, "column_step": window.dilation[1] * x.step}
 
 
 @maker(shapes.Pool)
@@ -83,3 +129,17 @@ def pooled(self, sizes, window, x, flips):
     y = self.planes(sizes, x.coefficients, x.offset, x.unit)
     own = {"planes": len(x.coefficients), "words": x.words, "first": self.constant(flips)}
     return self.row("largest planes", padded, y, **taps(padded, window) | own)
+
+
+@maker(shapes.Upsample)
+def upsample(self, i, node):
+    """Copy each position several times, down and to the right."""
+    x, (down, right) = self.operand(node.inputs[0], "float32", "int32", *PACKED), node.factors
+    y = self.place(x.step, self.sizes(i), planes := max(1, len(x.coefficients)))
+    y = dataclasses.replace(y, coefficients=x.coefficients, offset=x.offset, unit=x.unit)
+    own = {"lines": x.lines, "wide": x.wide, "n": x.step}
+    own |= {"y_line": down * y.line, "y_step": right * y.step}
+    for p, h, w in np.ndindex(planes, down, right):
+        to = y.later(p * y.plane + h * y.line + w * y.step)
+        self.row("move", x.later(p * x.plane), to, **own)
+    return y

@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 
 from bitnet.deploy import cells, floats, shapes
+from bitnet.deploy.covered_images import joined
 from bitnet.deploy.covered_products import linear_of, quantized, weighed
 from bitnet.deploy.operations import STEPS, maker, need
+from bitnet.deploy.sizes import PACKED
 from bitnet.deploy.sources import Constant, Weights
 from bitnet.kernels import Bits
 
@@ -72,27 +74,24 @@ def flatten(self, i, node):
 
 @maker(shapes.Reshape)
 def reshape(self, i, node):
-    """Return the place of the operand, whose rows stay as they are."""
-    j = node.inputs[0]
-    need(j in self.places and self.sizes(i) == self.sizes(j), "another shape")
-    return self.places[j]
+    """Put the elements of rows in other positions."""
+    x = self.operand(node.inputs[0], "float32", "int32", "uint8", "int64", *PACKED)
+    lines, wide, n = sizes = self.sizes(i)
+    if n == x.n:
+        return dataclasses.replace(x, lines=lines, wide=wide)
+    if sizes[:2] == (1, 1):
+        return flatten(self, i, node)
+    kind = self.graph.values[i].kind
+    need(x.positions == 1 and kind in ("float32", "int32", "uint8"), "this shape")
+    step = n if kind == "uint8" else 4 * n
+    x = dataclasses.replace(x, lines=lines, wide=wide, n=n, step=step)
+    return x if kind == "uint8" else self.move(x, self.numbers(sizes), step)
 
 
 @maker(shapes.Concatenate)
 def concatenate(self, i, node):
     """Put values side by side."""
-    value, sizes = self.graph.values[i], self.sizes(i)
-    parts, at = [self.operand(j, "float32", "int32", "bits", "planes") for j in node.inputs], 0
-    y = self.clear(self.packed(sizes, value.codebook)) if value.is_packed else self.numbers(sizes)
-    for x in parts:
-        if value.is_packed:
-            own = {"lines": x.positions, "wide": 1, "x_line": x.step, "y_line": y.step}
-            own |= {"n": x.n, "planes": len(x.coefficients), "number": at}
-            self.row("append", x, y, **own)
-        else:
-            self.move(x, y.later(4 * at), 4 * x.n)
-        at += x.n
-    return y
+    return joined(self, [self.operand(j, "float32", "int32", *PACKED) for j in node.inputs])
 
 
 @maker(shapes.Gather)

@@ -6,10 +6,10 @@ import importlib
 import numpy as np
 
 from bitnet.deploy import floats, products
-from bitnet.deploy.covered_images import patches, pooled, surround, taps
+from bitnet.deploy.covered_images import channels, joined, patches, pooled, surround, taps
 from bitnet.deploy.operations import PANEL, VECTOR, maker, need
 from bitnet.deploy.sources import Constant, Weights
-from bitnet.kernels import Bits, pack
+from bitnet.kernels import Bits, Thresholds, pack
 
 BITS_PER_NS = 1000  # products of single bits, approximate
 BYTES_PER_NS, FLOATS_PER_NS, STEPS_PER_NS = 200, 25, 50
@@ -111,34 +111,44 @@ def _append(self, own, bits, y, steps=None):
     return y
 
 
-def _all(self, i, own, bits):
-    """Append a product with weights, and the pooling and thresholds that follow alone."""
-    per_ns = BYTES_PER_NS if own.is_pixels else BITS_PER_NS / len(own.x.coefficients)
-    planes = [(1, bits)] if isinstance(bits, Bits) else _planes(bits)
-    count = own.sizes[0] * own.sizes[1]
-    work_ns = count * bits.size * len(planes) / per_ns
-    self.work_ns += work_ns
-    self.bytes_ns += work_ns if own.is_pixels and own.of is None else 0  # see `pays`
+def _all(self, i, parts):
+    """Append the product of each group, and the pooling and thresholds that follow alone."""
+    for own, bits in parts:
+        per_ns = BYTES_PER_NS if own.is_pixels else BITS_PER_NS / len(own.x.coefficients)
+        count = own.sizes[0] * own.sizes[1] * (1 if isinstance(bits, Bits) else len(_planes(bits)))
+        work_ns = count * bits.size / per_ns
+        self.work_ns += work_ns
+        self.bytes_ns += work_ns if own.is_pixels and own.of is None else 0  # see `pays`
     if not isinstance(bits, Bits):
-        z = self.numbers(own.sizes)
-        for at, (factor, plane) in enumerate(planes):
-            y = _append(self, own, plane, self.numbers(own.sizes))
-            self.row("accumulate", y, z, words=z.vectors, number=factor, count=at)
-        return z
+        return joined(self, [_of_planes(self, *part) for part in parts])
     graph, reader = self.graph, None if i is None else _only_reader(self, i)
     pool = reader if reader and graph.nodes[reader].kind == "maxpool" else None
     last = _only_reader(self, pool) if pool else reader
     node = graph.nodes[last] if last else None
     if not isinstance(node, products.Threshold) or node.codebook is not None:
-        return _append(self, own, bits, self.numbers(own.sizes))
-    y = _append(self, own, bits, self.packed(own.sizes), node.steps)
+        return joined(self, [_append(self, *part, self.numbers(part[0].sizes)) for part in parts])
+    found, at = [], 0
+    for own, bits in parts:
+        some = slice(at, at + len(bits))
+        steps = Thresholds(node.thresholds[some], node.increasing[some])
+        found.append(_append(self, own, bits, self.packed(own.sizes), steps))
+        at += len(bits)
+    y = joined(self, found)
     if pool:
         self.places[pool] = y  # which nothing else reads
-        y = pooled(
-            self, self.sizes(pool), graph.nodes[pool].window, y, pack(~node.increasing).words
-        )
+        falling = pack(~node.increasing).words
+        y = pooled(self, self.sizes(pool), graph.nodes[pool].window, y, falling)
     self.places[last] = y
     return y
+
+
+def _of_planes(self, own, bits):
+    """Append the sum of the products with the planes of weights."""
+    z = self.numbers(own.sizes)
+    for at, (factor, plane) in enumerate(_planes(bits)):
+        y = _append(self, own, plane, self.numbers(own.sizes))
+        self.row("accumulate", y, z, words=z.vectors, number=factor, count=at)
+    return z
 
 
 def _only_reader(self, i):
@@ -160,7 +170,7 @@ def linear_of(self, x, bits, i=None):
     need(x.positions == 1, "positions")
     own = {"lines": 0, "taps": 1}
     own = _Product(x, (1, 1, len(bits)), np.ones((1, 1), np.int64), None, own)
-    return _all(self, i, own, bits)
+    return _all(self, i, [(own, bits)])
 
 
 @maker(products.Conv)
@@ -168,24 +178,40 @@ def conv(self, i, node):
     """Convolve packed images, which are surrounded first, or pixels, whose patches are copied."""
     j, weights = node.inputs[0], self.graph.nodes[node.inputs[1]]
     need(isinstance(weights, Weights), "weights that are computed")
-    need(node.groups == 1, "groups")
-    x, window, sizes = self.operand(j, "bits", "planes", "uint8"), node.window, self.sizes(i)
-    inside, of = window.classes(x.lines, x.wide)
-    inside = (inside | bool(window.border)).astype(np.int64)
-    bits = weights.packed
-    if not x.coefficients:
-        fill = np.full(x.n, 255 if window.border == 1 else 0, np.uint8)
-        x = patches(self, x, window, sizes, fill)
-        return _all(self, i, _Product(x, sizes, inside, of, {"taps": 1}), bits)
-    ones = pack(np.ones(x.n, np.float32)).words
-    padded = surround(self, x, window, ones if window.border == 1 else 0 * ones, x.step)
-    own = taps(padded, window) | {"words": window.size[1] * x.words}
-    return _all(self, i, _Product(padded, sizes, inside, of, own), bits)
+    x, window = self.operand(j, "bits", "planes", "uint8"), node.window
+    (lines, wide, m), (inside, of) = self.sizes(i), window.classes(x.lines, x.wide)
+    inside, sizes = (inside | bool(window.border)).astype(np.int64), (lines, wide, m // node.groups)
+    parts = []
+    for filters, own in zip(
+        _filters(weights.packed, node.groups), channels(self, x, node.groups), strict=True
+    ):
+        if own.coefficients:
+            ones = pack(np.ones(own.n, np.float32)).words
+            fill = ones if window.border == 1 else 0 * ones
+            if window.dilation[1] == 1:
+                own = surround(self, own, window, fill, fill.nbytes)
+                columns = taps(own, window) | {"words": window.size[1] * own.words}
+            else:
+                own, columns = patches(self, own, window, sizes, fill), {"taps": 1}
+        else:
+            fill = np.full(own.n, 255 if window.border == 1 else 0, np.uint8)
+            own, columns = patches(self, own, window, sizes, fill), {"taps": 1}
+        parts.append((_Product(own, sizes, inside, of, columns), filters))
+    return _all(self, i, parts)
+
+
+def _filters(weights, groups):
+    """Return the filters of each group."""
+    n = weights.shape[0] // groups
+    parts = [slice(g * n, g * n + n) for g in range(groups)]
+    if isinstance(weights, Bits):
+        return [weights[part] for part in parts]
+    return [weights.with_bits(weights.bits[:, part]) for part in parts]
 
 
 def _as_rows(bits):
-    """Return filters (M, rows, columns, C) as rows (M, N)."""
-    return pack(bits.signs().reshape(len(bits), -1))
+    """Return filters (M, rows, columns, C), or rows already, as rows (M, N)."""
+    return pack(bits.signs().reshape(len(bits), -1)) if len(bits.shape) > 2 else bits
 
 
 @maker(products.TopPlanes)
@@ -197,7 +223,7 @@ def top_planes(self, i, node):
 @maker(products.Threshold)
 def threshold(self, i, node):
     """Compare integers with thresholds; those of decreasing units as complements."""
-    z = self.operand(node.inputs[0], "int32")
+    z = self.numbers_of(node.inputs[0], "int32", "uint8")
     flips = np.where(node.increasing, 0, -1).astype(np.int32)
     steps = node.thresholds.reshape(z.n, -1) ^ flips[:, None]
     own = {"first": self.constant(in_vectors(steps.T)), "second": self.constant(flips)}
@@ -260,11 +286,14 @@ def float_linear(self, i, node):
 def float_conv(self, i, node):
     """Convolve floats with float filters, as products of their patches."""
     weight, bias = _float_weights(self, node)
-    need(node.groups == 1, "groups")
-    x = self.operand(node.inputs[0], "float32")
-    border = np.full(x.n, node.window.border, np.float32)
-    rows = patches(self, x, node.window, self.sizes(i), border)
-    return weighed(self, rows, self.sizes(i), weight, bias)
+    x, (lines, wide, m) = self.operand(node.inputs[0], "float32"), self.sizes(i)
+    sizes, found = (lines, wide, m // node.groups), []
+    each = np.split(weight, node.groups), np.split(np.broadcast_to(bias, (m,)), node.groups)
+    for own, *arrays in zip(channels(self, x, node.groups), *each, strict=True):
+        border = np.full(own.n, node.window.border, np.float32)
+        rows = patches(self, own, node.window, sizes, border)
+        found.append(weighed(self, rows, sizes, *arrays))
+    return joined(self, found)
 
 
 def _float_weights(self, node):

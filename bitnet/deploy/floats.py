@@ -55,6 +55,8 @@ BINARY = {
     "multiply": lambda a, b: operator.mul(*promoted(a, b)),
     "divide": _divide,
     "prelu": _prelu,
+    "maximum": lambda a, b: array_module(a, b).maximum(*promoted(a, b)),
+    "minimum": lambda a, b: array_module(a, b).minimum(*promoted(a, b)),
 }
 UNARY = {
     "negate": lambda x: -promoted(x)[0],
@@ -67,6 +69,7 @@ UNARY = {
     "sigmoid": lambda x: (array_module(x).tanh(floats(x) / 2) + 1) / 2,
 }
 COMPARISONS = {name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
+MOST_COUNTED = 1 << 40  # booleans along axes of variable size
 AS_FLOATS = ("exp", "log", "tanh", "sigmoid", "hardtanh", "divide", "prelu")
 
 
@@ -141,6 +144,27 @@ class Compare(Node):
     def run(self, sizes, x, other=None):
         """Return booleans."""
         return COMPARISONS[self.kind](x, self.number if other is None else other)
+
+
+@dataclasses.dataclass(frozen=True)
+class Where(Node):
+    """The elements of a where a condition is true, those of b elsewhere."""
+
+    arity = (3, 3)
+    needs_axes = False
+
+    def value(self, condition, a, b):
+        check_numbers(self, condition, a, b)
+        if condition.is_float:
+            raise self.unlike("a condition that is no float", condition, a, b)
+        shape = broadcast(condition.shape, a.shape, b.shape)
+        kind = promoted_kind([a.kind, b.kind])
+        largest = max(a.largest, b.largest) if kind in INTEGERS else None
+        return Value(shape, kind, largest, by_row=joined((condition, a, b)))
+
+    def run(self, sizes, condition, a, b):
+        """Return the chosen elements."""
+        return array_module(condition).where(condition.astype(bool), *promoted(a, b))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -363,8 +387,9 @@ class Reduce(Node):
         if self.kind == "mean":
             kind, largest = (kind if x.is_float else "float32"), None
         elif self.kind == "sum" and x.is_integer:
-            if isinstance(count, Size):
+            if isinstance(count, Size) and x.kind != "bool":
                 raise self.unlike("integers with a fixed number of summands", x)
+            count = MOST_COUNTED if isinstance(count, Size) else count
             kind, largest = "int64", x.largest * count
         return Value(tuple(shape), kind, largest, by_row=by_row)
 
@@ -387,6 +412,6 @@ class Reduce(Node):
 
 KINDS: dict[str, type[Node]] = dict.fromkeys(BINARY, Binary) | dict.fromkeys(UNARY, Unary)
 KINDS |= dict.fromkeys(COMPARISONS, Compare) | dict.fromkeys(("sum", "mean", "max"), Reduce)
-KINDS |= {"power": Power, "affine": Affine, "matmul": MatMul}
+KINDS |= {"where": Where, "power": Power, "affine": Affine, "matmul": MatMul}
 KINDS |= {"float linear": FloatLinear, "float conv": FloatConv}
 KINDS |= {"mixed linear": MixedLinear, "mixed conv": MixedConv}

@@ -19,7 +19,7 @@ from bitnet.deploy.traced import SIMPLE, Op, same
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes, Bits, Codebook
 from bitnet.nn.functional.embedding import Embedding
-from bitnet.nn.functional.shapes import GetItem, Reshape
+from bitnet.nn.functional.shapes import GetItem, Reshape, Transpose
 
 
 class Freezer:
@@ -39,10 +39,19 @@ class Freezer:
         self.places, self.known, self.fixed_refs = {}, {}, {}
         for name, node in zip(graphs[0].inputs, inputs, strict=True):
             if isinstance(node, Ids):
-                tables = [op.inputs[0] for op in self.ops if _looks_up(op, name)]
+                tables = [op.inputs[0] for op in self.ops if self._looks_up(op, name)]
                 below = min([(1 << 31) - 1, *(len(self.data(own)[0]) for own in tables)])
                 node = dataclasses.replace(node, below=below)
             self.places[name] = self.add(node)
+
+    def _looks_up(self, op, name):
+        """Return whether an operation looks up the rows of an input, perhaps after moving them."""
+        if op.function is not Embedding:
+            return False
+        ref = op.inputs[1]
+        while isinstance(ref, int) and self.ops[ref].function in (Transpose, Reshape, GetItem):
+            ref = self.ops[ref].inputs[0]
+        return ref == name
 
     def graph(self):
         """Return the frozen graph of the outputs."""
@@ -211,11 +220,6 @@ class Freezer:
             packed = packed.with_bits(_copy(packed.bits)) if codebook else _copy(packed)
             self.known[key] = self.add(Weights("weights", (), packed, codebook, name=name))
         return self.known[key]
-
-
-def _looks_up(op, name):
-    """Return whether an operation looks up the rows of an input."""
-    return op.function is Embedding and op.inputs[1] == name
 
 
 def _copy(bits):

@@ -177,8 +177,8 @@ class Builder:
             shape = shape[1:]
         need(shape[:1] == (BATCH,) or (self.one_step and shape[0] == ROWS), "rows")
         rest = shape[1:]
-        need(all(isinstance(n, int) for n in rest) and len(rest) in (0, 1, 3), "axes")
-        return (1, 1, *(rest or (1,))) if len(rest) < 2 else rest
+        need(all(isinstance(n, int) for n in rest) and len(rest) < 4, "axes")
+        return (1, 1, 1, *rest)[-3:]
 
     def place(self, step, sizes, planes=1, **own):
         """Return a new place in the room."""
@@ -227,12 +227,21 @@ class Builder:
         """Copy bytes of each position."""
         return self.row("move", x, y, n=n_bytes, **columns)
 
-    def aligned_bytes(self, x):
-        """Return bytes of which 64 at a time can be read: those of rows, or with zeros after.
+    def append(self, x, y, first, source=0):
+        """Write the bits of each position after the first ones, in a place that was cleared.
+
+        In x they begin at bit `source`.
+        """
+        own = {"lines": x.positions, "wide": 1, "x_line": x.step, "y_line": y.step}
+        own |= {"n": x.n, "planes": len(x.coefficients), "number": first, "count": source}
+        return self.row("append", x, y, **own)
+
+    def aligned_bytes(self, x, together=4):
+        """Return bytes that can be read some together: those of rows, or with zeros after them.
 
         Nothing else is ever written to a place, and it is 0 at first.
         """
-        if x.at >= 0 or (x.positions == 1 and x.n >= 64 and x.n % 4 == 0):
+        if x.at >= 0 or (x.positions == 1 and x.n >= 64 and x.n % together == 0):
             return x
         return self.move(x, self.bytes((x.lines, x.wide, x.n)), x.n)
 
@@ -243,12 +252,17 @@ class Builder:
         n = x.n if x.at < 0 else 64 * x.words
         return self.row("split", x, y, n=n, planes=len(coefficients), **columns)
 
+    def numbers_of(self, i, *kinds):
+        """Return the place of floats or integers; pixels become integers."""
+        x = self.operand(i, *kinds)
+        if self.graph.values[i].kind != "uint8":
+            return x
+        return self.change("widen", self.aligned_bytes(x, VECTOR))
+
     def as_floats(self, i):
         """Return the place of a value as float32."""
-        x = self.operand(i, "float32", "int32")
-        if self.graph.values[i].kind == "float32":
-            return x
-        return self.row("convert", x, self.numbers(self.sizes(i)), words=x.vectors)
+        x = self.numbers_of(i, "float32", "int32", "uint8")
+        return x if self.graph.values[i].kind == "float32" else self.change("convert", x)
 
     def integers(self, x):
         """Return the place of the integers of planes."""

@@ -39,6 +39,7 @@ from bitnet.nn.functional.pooling import AvgPool2d, Flatten, MaxPool2d, MaxPoolB
 from bitnet.nn.functional.recurrent import GRU, LSTM, RNN
 from bitnet.nn.functional.resizing import Upsample
 from bitnet.nn.functional.scaled import QuantizeScaled, ScaledLinear, unit_of
+from bitnet.nn.functional.selection import Maximum, Minimum, Where
 from bitnet.nn.functional.shapes import Concatenate, GetItem, Max, Mean, Reshape, Sum, Transpose
 from bitnet.nn.functional.ste import Quantize, Sign, Unpack
 
@@ -57,6 +58,9 @@ ELEMENTWISE = {
     HardTanh: "hardtanh",
     PReLU: "prelu",
     MatMul: "matmul",
+    Maximum: "maximum",
+    Minimum: "minimum",
+    Where: "where",
     Concatenate: "concatenate",
     Linear: "float linear",
     MixedLinear: "mixed linear",
@@ -70,6 +74,7 @@ CLASSES: dict[str, type[Node]] = floats.KINDS | shapes.KINDS
 
 # of constants alone, or in training only
 WITHOUT = {
+    "ArgMax": "the class of the largest score, which the net's predict returns",
     "AP2": "it rounds parameters, which are constant",
     "Balance": "it balances latent weights, which are constant",
     "BatchNorm": "only in training",

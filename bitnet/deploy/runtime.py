@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
+from bitnet import kernels
 from bitnet.arrays import Array, array_module, like, plain
 from bitnet.data.preparation import Preparation
 from bitnet.data.targets import TARGETS, predictions
@@ -116,6 +117,42 @@ class FrozenNet:
         with full_memory_named():
             self._put(self.graph.moved(move))
         return self
+
+    def compile(self) -> Self:
+        """List the operations of the net for one compiled loop, and return the net.
+
+        The first call of `scores` or `predict` does the same.  The loop computes a batch in one
+        call, in blocks of inputs whose values stay in the cache, and gives the same numbers as the
+        nodes one by one.  It is compiled once for all nets, by Numba, and cached in a file.  If
+        some node has no operation, the nodes are computed one by one: see `execution`.
+
+        Returns
+        -------
+        FrozenNet
+            The net itself.
+
+        Examples
+        --------
+        >>> import bitnet
+        >>> rng = np.random.default_rng(0)
+        >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=rng)).compile()
+        >>> net.execution.startswith(("one call", "node by node"))
+        True
+        """
+        if self.execution == "one call":
+            self.graph.loop.warm()
+        return self
+
+    @property
+    def execution(self) -> str:
+        """How inputs are computed: "one call", or "node by node" and the reason.
+
+        The reason is usually the first node that the compiled loop has no operation for.
+        """
+        if kernels.implementation() != "numba":
+            return f"node by node: the kernels are those of {kernels.implementation()!r}"
+        reason = self.graph.not_covered
+        return f"node by node: {reason}" if reason else "one call"
 
     def _moved(self, move):
         """Return a copy of the net with moved arrays; see `bitnet.arrays.moved`."""

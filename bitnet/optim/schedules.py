@@ -46,6 +46,10 @@ class Schedule:
     may_be_zero: ClassVar[tuple[str, ...]] = ()
     parts: ClassVar[tuple[str, ...]] = ()  # the fields that are schedules
 
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at a position in epochs; subclasses define it."""
+        raise TypeError(f"{type(self).__name__} has no rate; a Schedule defines __call__(epoch)")
+
     def _numbers(self):
         """Return the fields that are numbers and settings, not state."""
         fields = dataclasses.fields(self)

@@ -291,7 +291,7 @@ class Experiment:
             best = self.best and self.best["epoch"]
             self.records = [record for record in self.records if record["epoch"] == best]
             self.records.append(epoch.record(times=False))
-            if self.stopping:
+            if self.stopping and self.best:
                 self.stopping(self.best["validation"])
             yield epoch
             if self.is_done:

@@ -21,11 +21,13 @@ NAMED = 3  # parameters in `str(Initial)`
 class Initial:
     """Which parameters of a model came from a checkpoint, and which kept their random values.
 
-    `loaded` has the names of the parameters; `kept` has a reason by name.
+    `loaded` has the names of the parameters; `kept` has a reason by name, and
+    `settings` those of the training in the file, where they are known.
     """
 
     loaded: tuple[str, ...]
     kept: dict[str, str]
+    settings: dict = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Initial({len(self.loaded)} parameters loaded, {len(self.kept)} kept)"
@@ -97,6 +99,7 @@ class Start:
     """The arrays of a model in a checkpoint, and the vocabulary of a language model."""
 
     arrays: dict
+    settings: dict
     is_float: bool = False
     vocabulary: Vocabulary | None = None
 
@@ -126,7 +129,8 @@ def read_initial(settings):
 def _start(file, vocabulary=None):
     """Return the Start in a Checkpoint."""
     own = file.settings.get("experiment")
-    return Start(file.model, isinstance(own, dict) and own.get("float") is True, vocabulary)
+    own = own if isinstance(own, dict) else {}
+    return Start(file.model, own, own.get("float") is True, vocabulary)
 
 
 def _read(path):
@@ -161,7 +165,7 @@ def copy_parameters(model, start, path):
         )
     for name, array in fits.items():
         _assign(own[name], array, start.is_float)
-    return Initial(tuple(fits), kept)
+    return Initial(tuple(fits), kept, start.settings)
 
 
 def _assign(parameter, array, is_float):

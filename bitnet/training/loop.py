@@ -23,6 +23,9 @@ from bitnet.optim.optimizers import Optimizer
 from bitnet.training.metrics import flip_ratio, set_clip_value, weight_bits
 from bitnet.training.sources import Images, Texts, state_arrays, state_for, state_from
 
+# figures that differ between runs, or are long
+OF_A_RUN = "seconds", "images_per_second", "tokens_per_second", "histograms"
+
 
 @dataclasses.dataclass(frozen=True)
 class Epoch:
@@ -71,10 +74,8 @@ class Epoch:
 
         Without times it has no histograms either, and two runs with equal settings are equal.
         """
-        left_out = () if times else ("seconds", "images_per_second", "tokens_per_second")
-        left_out += () if times else ("histograms",)
-        own = dataclasses.asdict(self)
-        return {k: v for k, v in own.items() if v is not None and k not in left_out}
+        own = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        return own if times else {k: v for k, v in own.items() if k not in OF_A_RUN}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -156,7 +156,7 @@ TABLE = (
             "0.002 for words, 0.001 for characters), or that of another --optimizer (sgd: 0.1, 1 "
             "for texts; adamax: 0.003; shift-adamax: 2^-10; shift-adamax-code: 2^-6; bop: 0.0001)"),
     Setting("warmup", float, BOTH, 0.0, 0, 10**6, group="optimizer", metavar="EPOCHS",
-            help="raise the learning rate linearly from 1% of the schedule's rate over the first "
+            help="raise the learning rate linearly from 1%% of the schedule's rate over the first "
             "EPOCHS, which may be a fraction"),
     Setting("weight_decay", float, BOTH, 0.0, 0, 1e3, group="optimizer", metavar="RATE",
             help="before each update multiply weights by 1 - RATE times the learning rate; gammas, "
@@ -258,6 +258,9 @@ def check_value(name, value, task):
     SETTINGS[name].check(value, task)
     if name == "net":
         if (net := net_named(value)).task != task:
+            if net.task == "pixels":
+                came = "has no scores of classes, so it is trained in Python"
+                raise InputError(f"net {net.name:.80} {came}: nn.models.autoencoder(...).loss(x)")
             known = "rnn:512, lstm:300 or gru:256,256" if task == "texts" else "mlp: or conv:"
             raise InputError(f"net is {net.name!r:.80}; expected {known} for {task}")
     elif name in ARGUMENTS:

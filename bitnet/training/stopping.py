@@ -71,9 +71,11 @@ class EarlyStopping:
     def load_state(self, state: Any) -> None:
         """Set what `state` returned; refuse anything else with an InputError."""
         fits = isinstance(state, dict) and state.keys() == self.state().keys()
-        best, stalled = state.values() if fits else (None, None)
-        known = type(stalled) is int and 0 <= stalled <= self.patience
-        if not known or not (stalled == 0 if best is None else type(best) is float):
+        if fits:
+            best, stalled = state["best"], state["stalled"]
+            fits = type(stalled) is int and 0 <= stalled <= self.patience
+            fits = fits and (stalled == 0 if best is None else type(best) is float)
+        if not fits:
             expected = "its best figure and a number of epochs"
             raise InputError(f"EarlyStopping: the state is {state!r:.60}; expected {expected}")
         self.best, self.stalled = best, stalled

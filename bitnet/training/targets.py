@@ -111,10 +111,11 @@ def f1_score(predictions: Array, labels: Array) -> float:
 
 def _columns(name, predictions, targets):
     """Return both arrays as float64 (count, outputs)."""
-    predictions, targets = as_numpy(predictions), as_numpy(targets)
-    if predictions.shape != targets.shape or targets.ndim not in (1, 2) or not targets.size:
-        raise unfit(name, "equal shapes, not empty", predictions, targets)
-    return (x.reshape(len(x), -1).astype(np.float64) for x in (predictions, targets))
+    both = as_numpy(predictions), as_numpy(targets)
+    columns = [x[:, None] if x.ndim == 1 else x for x in both]
+    if columns[0].shape != columns[1].shape or columns[0].ndim != 2 or not columns[0].size:
+        raise unfit(name, "equal shapes, not empty", *both)
+    return (x.astype(np.float64) for x in columns)
 
 
 def _hits(name, predictions, labels):

@@ -15,6 +15,7 @@ import numpy as np
 
 from bitnet.autograd.tensor import Tensor
 from bitnet.data import load_corpus
+from bitnet.data.text import PARTS
 from bitnet.data.vocabulary import UNKNOWN, Vocabulary
 from bitnet.devices import check_generator, full_memory_named, to_cpu
 from bitnet.errors import InputError, check_count
@@ -91,6 +92,23 @@ def read_corpus(settings, vocabulary=None):
     corpus = load_corpus(settings["data"], settings["folder"], settings["unit"], size, vocabulary)
     limit = settings["limit"]
     return corpus.first(limit, limit) if limit else corpus
+
+
+def note_on_unknown(corpus):
+    """Return what a user should know about unknown words, which a text may not teach, or None."""
+    vocabulary, unknown = corpus.vocabulary, int(corpus.vocabulary.encode([UNKNOWN])[0])
+    shares = {name: float((getattr(corpus, name) == unknown).mean()) for name in PARTS}
+    if shares["train"] or not (shares["valid"] or shares["test"]):
+        return None
+    counts = np.bincount(corpus.train, minlength=len(vocabulary))
+    often = int((counts > 1).sum()) + 1  # with <unk>
+    note = (
+        f"{shares['valid']:.2%} of the validation {vocabulary.unit} and {shares['test']:.2%} of "
+        f"the test {vocabulary.unit} are not in the training text; it has no {UNKNOWN}, so their "
+        "scores are not trained"
+    )
+    keeps = f"--vocabulary {often} keeps the {vocabulary.unit} that occur twice or more"
+    return f"{note}; {keeps}, and trains {UNKNOWN} on the others"
 
 
 def generate(

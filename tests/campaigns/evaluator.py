@@ -258,10 +258,10 @@ class Run:
 
     def maxpool(self, n, x):
         if isinstance(x, Packed):
-            return Packed(self.maximum(n, x.integers), x.book)
-        return self.maximum(n, x)
+            return Packed(self.largest(n, x.integers), x.book)
+        return self.largest(n, x)
 
-    def maximum(self, n, x):
+    def largest(self, n, x):
         least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
         found = None
         for tap in taps(x, n["window"], least):
@@ -298,6 +298,15 @@ class Run:
     def prelu(self, n, x, slope):
         x, slope = promoted(as_floats(x), slope)
         return np.where(x > 0, x, x * slope)
+
+    def maximum(self, n, a, b):
+        return np.maximum(*promoted(a, b))
+
+    def minimum(self, n, a, b):
+        return np.minimum(*promoted(a, b))
+
+    def where(self, n, condition, a, b):
+        return np.where(condition.astype(bool), *promoted(a, b))
 
     def negate(self, n, x):
         return -promoted(x)[0]

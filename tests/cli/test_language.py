@@ -322,3 +322,19 @@ def test_a_vocabulary_that_a_file_makes_up_is_refused(trained, tmp_path):
         save_checkpoint(tmp_path / "a", 1, *parts, settings, {"vocabulary": vocabulary})
         with pytest.raises(InputError, match="a: "):
             load_trained(tmp_path / "a")
+
+
+def test_unknown_words_that_the_training_text_does_not_teach(tmp_path, capsys):
+    """Their scores are never trained, so one such word in a hundred multiplies the perplexity."""
+    texts = {"train": "a b c a b c a b d\n" * 3 + "e\n", "valid": "a b x c\n" * 9, "test": "a b\n"}
+    for part, text in texts.items():
+        (tmp_path / f"ptb.{part}.txt").write_text(text * 20 if part != "train" else text)
+    words = ("train", "--data", "ptb", "--folder", tmp_path, "--net", "rnn:8", "--unit", "words")
+    words += ("--epochs", "1", "--batch", "2", "--steps", "3")
+    run(*map(str, words), "--out", f"{tmp_path}/a.checkpoint")
+    out = capsys.readouterr().out
+    assert "note: 20.00% of the validation words and 0.00% of the test words are not in the" in out
+    assert "--vocabulary 6 keeps the words that occur twice or more" in out
+    run(*map(str, words), "--out", f"{tmp_path}/b.checkpoint", "--vocabulary", "6")
+    out = capsys.readouterr().out
+    assert "are not in the training text" not in out

@@ -114,6 +114,7 @@ def test_the_defaults_that_train_help_states(given, expected):
     [
         ("trian", "VERB is 'trian'; expected one of .*; did you mean 'train'?"),
         ("help plto", "VERB is 'plto'; expected one of .*; did you mean 'plot'?"),
+        ("compare a.jsonl", "unknown verb compare; `bitnet runs` compares .*`bitnet freeze .*"),
         ("fly", "VERB is 'fly'; expected one of .*; see `bitnet --help`"),
         ("--verison", "unknown option --verison; did you mean --version?"),
         ("train --epo 3", "unknown option --epo; did you mean --epochs?"),

@@ -131,7 +131,7 @@ def test_lines_of_a_log_that_the_checkpoint_does_not_hold_are_dropped(folder):
 def test_a_training_killed_before_its_first_epoch_is_resumed(folder, monkeypatch):
     """The checkpoint is there before the log: a log alone is refused, as it may be another's."""
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr("bitnet.cli.train.Log", lambda *args: sys.exit(9))
+        patch.setattr("bitnet.cli.train.log_of", lambda *args: sys.exit(9))
         train("--log", "run.jsonl")
     assert not (folder / "run.jsonl").exists()
     main(["train", "--resume", "mlp-16-embedded.checkpoint", "--log", "run.jsonl"])
@@ -257,7 +257,7 @@ def test_a_folder_of_pictures(folder, channels):
     assert (trained.classes, trained.picture) == (("dark", "light"), (8, 8, channels))
     assert trained.settings["folder"] == str(folder / "set")
     (folder / "set").rename(folder / "moved")
-    with pytest.raises(InputError, match="no folder train"):
+    with pytest.raises(InputError, match="there is no such folder"):
         main(["train", "--resume", "a.checkpoint"])
     main(["train", "--resume", "a.checkpoint", "--folder", "moved", "--quiet"])
     (folder / "moved").rename(folder / "set")
@@ -302,12 +302,15 @@ def test_a_folder_of_pictures(folder, channels):
         (["--out", "net"], r"ends with \.checkpoint$"),
         (["--out", "."], r"ends with \.checkpoint$"),
         (["--log", "missing/log.jsonl"], "there is no folder missing"),
-        (["--log", "log.json"], r"--log is log\.json; expected a name that ends with \.jsonl$"),
+        (
+            ["--log", "log.json"],
+            r"--log is log\.json; expected a name that ends with \.jsonl or \.csv$",
+        ),
         (["--resume"], "there is no mlp-16-embedded.checkpoint"),
         (["--resume", "x"], "there is no x"),
         (["--data", "mnist"], "bitnet data fetch mnist|download"),
         (["--data", "folder"], "needs --folder"),
-        (["--data", "folder", "--folder", "x"], "no folder train"),
+        (["--data", "folder", "--folder", "x"], "there is no such folder"),
         (["--folder", "x"], "remove it"),
         (["--size", "5"], "--size applies only to --data folder"),
     ],
@@ -360,7 +363,7 @@ def test_a_training_needs_no_progress_bar(capsys, monkeypatch):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
 def test_a_full_disk_says_what_is_kept(monkeypatch):
-    monkeypatch.setattr("bitnet.cli.train.Log.__init__", _log_that_is_full)
+    monkeypatch.setattr("bitnet.cli.log.Log.__init__", _log_that_is_full)
     with pytest.raises(InputError, match=r"/dev/full: No space .*; 0 of 3 epochs .* --resume"):
         train("--log", "run.jsonl")
 
@@ -395,11 +398,14 @@ def test_each_setting_is_an_option_unless_the_data_say_it():
     parser = argparse.ArgumentParser()
     train_options.add_arguments(parser)
     options = {action.dest for action in parser._actions}
-    said = {"picture", "classes", "tokens", "crc32", "teacher_crc32"}
+    said = {"picture", "input", "classes", "columns", "tokens"}
+    said |= {"crc32", "teacher_crc32", "init_crc32"}
     assert SETTINGS.keys() - options == said
     for name in SETTINGS.keys() - said:
         assert parser.get_default(name) is None
-    assert options - SETTINGS.keys() == {"help", "threads", "gpu", "out", "resume", "log", "quiet"}
+    assert options - SETTINGS.keys() == {
+        *("help", "threads", "gpu", "out", "resume", "log", "quiet", "seeds")
+    }
 
 
 @pytest.mark.parametrize(

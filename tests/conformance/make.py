@@ -134,7 +134,8 @@ class Sequences(nn.Module):
         last = both[steps, np.arange(x.shape[1])]  # (B, 12)
         means = abs(both).mean(axis=(0, 2)) / (1 + both.max(axis=2).sum(axis=0))  # (B,)
         scores = last @ last.transpose() + (last[:, 1:2] > means[:, None])
-        return scores, y.transpose(1, 0, 2)[..., ::2], state, -means
+        few = functional.where(means > 0.125, functional.minimum(means, 0.75), -means)
+        return scores, y.transpose(1, 0, 2)[..., ::2], state, functional.maximum(few, -0.5)
 
 
 def sequences(rng):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from own_modules import Apply
+from own_modules import Apply, Shortcut
 from strategies import disturb, seeds, signs
 from whole_models import whole_models
 
@@ -235,3 +235,104 @@ def test_a_preparation_is_applied_first():
     steps = bitnet.data.Preparation.fit(("gcn",), images)
     net.preparation = steps
     assert np.array_equal(net.scores(images), net.scores(steps(images), prepared=True))
+
+
+def small_nets():
+    """Return models and inputs that need every operation."""
+    rng = np.random.default_rng(0)
+    pixels, floats = rng.integers(0, 256, (5, 6, 5, 3), dtype=np.uint8), rng.standard_normal((5, 7))
+    floats, images = floats.astype(np.float32), (pixels / np.float32(100) - 1).astype(np.float32)
+
+    def conv(c, m, **own):
+        return nn.QuantConv2d(c, m, 3, rng=rng, **own)
+
+    def signs_of(n, m):
+        return nn.QuantLinear(n, m, rng=rng), nn.BatchNorm(m), nn.Sign()
+
+    def tail(n):
+        return nn.Flatten(), nn.QuantLinear(n, 4, rng=rng), nn.BatchNorm(4)
+
+    first = conv(3, 33, padding="same", border=1), nn.MaxPool2d(2), nn.BatchNorm(33), nn.Sign()
+    yield "pooled signs", nn.Sequential(*first, *tail(6 * 33)), pixels
+    first = conv(3, 8), nn.BatchNorm(8), nn.Quantize(2)
+    second = conv(8, 4, padding="same", border=-1, groups=2), nn.BatchNorm(4), nn.Quantize(1)
+    pools = nn.AvgPool2d(2, 1), nn.MaxPool2d(2, 1), nn.BatchNorm(4), nn.PReLU(4)
+    yield "planes, groups", nn.Sequential(*first, nn.MaxPool2d(2, 1), *second, *tail(24)), pixels
+    yield "pooled integers", nn.Sequential(*first, *second[:1], *pools, nn.Flatten()), pixels
+    ends = (
+        nn.Conv2d(3, 5, 3, padding=1, rng=rng),
+        nn.MaxPool2d(2),
+        nn.AvgPool2d(2, 1),
+        nn.HardTanh(),
+    )
+    yield "floats", nn.Sequential(*ends, nn.ReLU(), nn.Flatten()), images
+    wide = nn.QuantLinear(7, 7, rng=rng, weight_quantizer=2), nn.BatchNorm(7), nn.Shift(7)
+    inner = Shortcut(nn.Sequential(nn.Sign(), *wide))
+    ends = (
+        Apply("halved"),
+        nn.Scale(7),
+        inner,
+        nn.Quantize(3),
+        Apply("unpack"),
+        nn.Linear(7, 3, rng=rng),
+    )
+    yield "arithmetic", nn.Sequential(*ends), floats
+    rows = rng.integers(0, 256, (5, 70), dtype=np.uint8)
+    yield "widened", nn.Sequential(nn.BatchNorm(70), nn.Linear(70, 3, rng=rng)), rows
+    own = nn.Branches(*(nn.Sequential(*signs_of(70, 65)) for _ in range(2)))
+    yield "joined", nn.Sequential(own, *signs_of(130, 33), nn.QuantLinear(33, 4, rng=rng)), rows
+
+
+def test_small_nets_use_every_operation():
+    used = set()
+    for name, model, x in small_nets():
+        graph = bitnet.freeze(disturb(model, 0), x).graph
+        assert graph.loop is not None, (name, graph.not_covered)
+        for rows in (1, 2, 5):
+            assert_at_once(graph, x[:rows])
+        for table in graph.loop.tables:
+            used |= {program.OPERATIONS[row[0]] for row in table[1:]}
+    for kind in CELLS:
+        used |= {program.OPERATIONS[row[0]] for row in text_model(kind).graph.loop.tables[0][1:]}
+    missing = {*program.OPERATIONS} - used
+    assert not missing
+
+
+CELLS = {"rnn": {}, "lstm": {"weight_quantizer": 2, "activation_quantizer": 4}, "gru": {}}
+
+
+def text_model(kind):
+    """Return a frozen language model of 7 tokens."""
+    own = {"activation": "relu"} if kind == "rnn" else {}
+    sizes = {"width": 5, "units": 33, "layers": 2, "kind": kind}
+    rng = np.random.default_rng(0)
+    return bitnet.freeze(nn.models.language_model(7, rng=rng, **sizes, **own, **CELLS[kind]))
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_token_is_generated_in_one_call(kind, batch):
+    model, ids = text_model(kind), np.random.default_rng(0).integers(0, 7, (6, batch))
+    assert model.execution == "one call"
+    walked, expected = model.scores(ids)
+    state = None
+    for t, own in enumerate(ids):
+        if t:
+            assert_at_once(model.graph, own[None], *state)
+        scores, state = model.step(own, state)
+        assert np.array_equal(scores, walked[t * batch : (t + 1) * batch])
+    assert all(np.array_equal(a, b) for a, b in zip(state, expected, strict=True))
+
+
+def test_compile_lists_the_operations_at_once():
+    net = chain(0, [70, 33, 10], 1, 1)
+    assert net.compile() is net
+    assert net.execution == "one call"
+    with kernels.using("reference"):
+        assert net.compile().execution == "node by node: the kernels are those of 'reference'"
+
+
+def test_execution_names_the_node_that_is_not_covered():
+    layers = nn.QuantLinear(70, 33, rng=np.random.default_rng(0)), nn.BatchNorm(33), Apply("tanh")
+    net = bitnet.freeze(nn.Sequential(*layers), np.zeros((3, 70), np.uint8))
+    assert net.compile().execution == "node by node: node 4 (tanh): no operation"

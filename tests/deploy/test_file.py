@@ -90,12 +90,13 @@ def test_a_file_has_as_many_bits_as_the_weights(tmp_path, weights, bits):
     assert bits * n_weights / 8 < there < bits * n_weights / 8 + 12_000
 
 
-def test_every_changed_byte_and_every_truncation_is_refused(tmp_path):
+def test_changed_bytes_and_truncations_are_refused(tmp_path):
+    """At every fifth place; `tests/test_archive.py` tests the container at every place."""
     path = tmp_path / "net.npz"
     frozen([9, 5, 3]).save(path)
     whole = path.read_bytes()
     assert len(whole) < 5000
-    for place in range(len(whole)):
+    for place in range(0, len(whole), 5):
         changed = bytearray(whole)
         changed[place] ^= 1 << place % 8
         for content in (bytes(changed), whole[:place]):

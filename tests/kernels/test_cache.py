@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,34 +24,37 @@ PROGRAM = """if True:
 """
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+def run(folder, *words):
+    """Return the numbers of warnings about the cache, and of all, of a program with a cache."""
+    command, environment = [sys.executable, "-c", PROGRAM, *words], {"NUMBA_CACHE_DIR": str(folder)}
+    out = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    assert (out.returncode, out.stdout) == (0, "140\n"), out.stderr
+    return out.stderr.count("the cache of compiled kernels"), out.stderr.count("Warning")
 
-    def run(*words):
-        command = [sys.executable, "-c", PROGRAM, *words]
-        out = subprocess.run(command, capture_output=True, text=True)
-        assert (out.returncode, out.stdout) == (0, "140\n"), out.stderr
-        return out.stderr.count("the cache of compiled kernels"), out.stderr.count("Warning")
 
-    return run
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """Return a folder with a cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    assert run(folder) == (0, 0)
+    return folder
 
 
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
 @pytest.mark.parametrize("size", [0, 200])
-def test_a_cut_off_cache_is_made_again(run, tmp_path, ending, size):
-    assert run() == (0, 0)
+def test_a_cut_off_cache_is_made_again(filled, tmp_path, ending, size):
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
     files = list(pathlib.Path(tmp_path).rglob(f"*.{ending}"))
     assert files
     for file in files:
         os.truncate(file, size)
-    assert run() == (1, 1)
-    assert run() == (0, 0)
+    assert run(tmp_path) == (1, 1)
+    assert run(tmp_path) == (0, 0)
 
 
-def test_cached_code_is_loaded_without_what_only_compilation_needs(run):
-    """The second process imports neither Numba's algebra nor the kernels of convolutions."""
-    assert run() == (0, 0)
+def test_cached_code_is_loaded_without_what_only_compilation_needs(filled, monkeypatch):
+    """A second process imports neither Numba's algebra nor the kernels of convolutions."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(filled))
     words = [sys.executable, "-c", PROGRAM + "    print(*sys.modules)\n"]
     out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     loaded = set(out.split())
@@ -76,11 +80,10 @@ def test_read_only_arrays_are_compiled_for_once():
             assert len(function.signatures) == 1
 
 
-def test_a_full_disk_is_no_error(run):
+def test_a_full_disk_is_no_error(tmp_path):
     pytest.importorskip("resource", reason="limits on the size of files need Unix")
-    assert run("full") == (1, 1)
-    assert run("full") == (1, 1)
-    assert run() == (0, 0)
+    assert run(tmp_path, "full") == (1, 1)
+    assert run(tmp_path) == (0, 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -139,7 +139,7 @@ def test_every_kernel_at_a_level_that_is_forced(name):
 MACHINE_CODE = """
 import numba
 from numba import types
-from bitnet.kernels.cpu import jit, octets, pixels, tables, xnor
+from bitnet.kernels.cpu import dots, jit, octets, pixels, tables, xnor
 
 def code(function, *arrays):
     kinds = {"u8": types.uint64, "i4": types.int32, "i2": types.int16, "u2": types.uint16,
@@ -158,12 +158,11 @@ lookups = code(tables.multiply_integers, "i22", "u23", "i24", "i42")
 assert "vpermi2w" in lookups or "vpermt2w" in lookups
 lookups = code(tables._multiply_floats, "f42", "u43", "f44", "f42")
 assert "vpermi2ps" in lookups or "vpermt2ps" in lookups
-number = types.int32
-assert "vpdpbusd" in code(octets._convolve, "u13", "p", "p", "n", "i14", number, number, "i42",
-                          "i82", "u12", "i42", "i43", "n", "n")
-assert "vpdpbusd" in code(octets._multiply, "u12", "i14", "i42", number, "i41", "i42")
-assert "vpdpbusd" in code(pixels._multiply, "i12", "u13", number, number, "i41", "f41", "i42",
-                          "f42")
+assert "vpdpbusd" in code(octets.CONVOLUTIONS[dots.FOURS512], "i13", "p", "p", "n", "u14", "n",
+                          "p", "i42", "i82", "i12", "i42", "i43", "n", "n")
+assert "vpdpbusd" in code(dots.PRODUCTS[dots.FOURS512], "i12", "u14", "n", "n", "i42", "u13", "p",
+                          "i41", "f41", "f41", "i42")
+assert "vfmadd" in code(pixels._multiply, "f42", "f42", "f42", "f42")
 """
 
 
@@ -174,6 +173,50 @@ def test_the_avx512_kernels_compile_to_the_instructions_meant(tmp_path):
     features += ",".join(f"+{name}" for name in sorted(jit.LEVELS["avx512"]))
     environment = {"NUMBA_CPU_NAME": "icelake-server", "NUMBA_CPU_FEATURES": features}
     python(MACHINE_CODE, NUMBA_CACHE_DIR=str(tmp_path), **environment)
+
+
+DOTS_CODE = r"""
+import re, sys
+from numba import types
+from bitnet.kernels.cpu import dots
+
+def array(kind, axes):
+    return types.Array(getattr(types, kind), axes, "C")
+
+def code(product, left, right):
+    n, two = types.int64, types.UniTuple(types.int64, 2)
+    product.compile((array(left, 2), right, n, n, array("int32", 2), array("uint8", 3), two,
+                     array("int32", 1), array("float32", 1), array("float32", 1),
+                     array("int32", 2)))
+    return "".join(product.inspect_asm().values())
+
+instructions = {"fours256": "vpdpbusd", "pairs": "vpmaddubsw", "words": "vpmaddwd"}
+for kind in (dots.FOURS256,) if sys.argv[1] == "alderlake" else (dots.PAIRS, dots.WORD_PAIRS):
+    left, right = ("int16", "uint16") if kind is dots.WORD_PAIRS else ("int8", "uint8")
+    products = [code(dots.PRODUCTS[kind], left, array(right, 4))]
+    if kind in dots.OF_BITS:
+        products.append(code(dots.OF_BITS[kind], left, array("uint64", 2)))
+        assert "vpcmpeqb" in products[-1]
+    for own in products:
+        # a tile: each of 4 rows times 2 registers of columns, none of which is put aside
+        blocks = re.split(r"\n\.?\w+:\n", own)
+        tile_blocks = [block for block in blocks if instructions[kind.name] in block]
+        assert any(block.count(instructions[kind.name]) == 8 for block in tile_blocks)
+        for block in tile_blocks:
+            assert block.count("vpbroadcastd") * 2 >= block.count(instructions[kind.name])
+            assert not re.search(r"vmov\w+\s+%ymm\d+, -?\d*\(%rsp", block), block
+        assert "zmm" not in own
+"""
+
+
+@on_x86
+@pytest.mark.parametrize("name", ["haswell", "alderlake"])
+def test_the_products_in_256_bits_compile_to_the_instructions_meant(name, tmp_path):
+    """They compile for processors with AVX2, and with AVX-VNNI but without AVX-512."""
+    features = AVX2 + (",+avxvnni" if name == "alderlake" else "")
+    environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    code = DOTS_CODE.replace("sys.argv[1]", repr(name))
+    python(code, NUMBA_CACHE_DIR=str(tmp_path), **environment)
 
 
 TILE_CODE = r"""

@@ -59,15 +59,22 @@ def test_arrays_begin_at_a_multiple(shape, dtype, align):
     kernels.implementation() == "reference", reason="the layouts belong to the compiled kernels"
 )
 def test_layouts_of_weights_are_aligned():
-    from bitnet.kernels.cpu import octets, pixels, tables, xnor
-
+    """The three axes or more of a layout are those that registers are loaded from."""
     rng = np.random.default_rng(0)
     for m, n in ((33, 70), (64, 128), (2048, 2048)):
-        weight = kernels.pack(rng.standard_normal((m, n), np.float32))
-        words, rows = weight.words, rng.integers(-99, 99, (m, n), np.int8)
-        layouts = [xnor.panels_of(weight), octets._panels(rows), pixels.fours(rows.view(np.uint8))]
-        if xnor.level() == "avx512":
-            kinds = tables.INTEGERS, tables.FLOATS
-            layouts += [tables.row_index(words, n)]
-            layouts += [tables.column_index(words, kind) for kind in kinds]
-        assert [x.ctypes.data % 64 for x in layouts] == [0] * len(layouts)
+        weight = kernels.prepare(kernels.pack(rng.standard_normal((m, n), np.float32)))
+        pixels = rng.integers(0, 256, (2, n), dtype=np.uint8)
+        kernels.xnor_gemm(kernels.pack(pixels > 99), weight)
+        kernels.plane_gemm(pixels, weight)
+        found = [x for x in arrays_of([*weight.layouts.values()]) if x.ndim >= 3]
+        assert len(found) == len(weight.layouts)
+        assert [x.ctypes.data % 64 for x in found] == [0] * len(found)
+
+
+def arrays_of(x):
+    """Yield the arrays in a list or an object, at any depth."""
+    if isinstance(x, np.ndarray):
+        yield x
+    inner = x if isinstance(x, (list, tuple)) else getattr(x, "__dict__", {}).values()
+    for own in inner:
+        yield from arrays_of(own)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import bitnet
-from bitnet import nn
+from bitnet import InputError, nn
 from bitnet.analysis import plots, summary
-from bitnet.kernels import BitPlanes
 from bitnet.nn import functional as F  # noqa: N812
 from bitnet.nn.module import evaluating
 
@@ -18,11 +17,6 @@ PIXELS = RNG.integers(0, 256, (8, 7, 6, 3), np.uint8)
 NUMBERS = RNG.standard_normal((8, 7, 6, 3)).astype(np.float32)
 STEPS = RNG.integers(0, 256, (8, 11, 3), np.uint8)
 LABELS = RNG.integers(0, 4, 8)
-
-
-def of(x):
-    """Return the results of a model as plain arrays."""
-    return x.values() if isinstance(x, BitPlanes) else x.signs() if hasattr(x, "signs") else x
 
 
 def conv(c, m, size=3, **options):
@@ -243,3 +237,77 @@ def test_weights_of_mixed_products_stay_packed():
     assert "mixed linear" in kinds("connect")
     assert table.weights[1] == 3 * 8 * 9 + 8 * 6 * 9 // 2 + 9 * 4
     assert table.weights[3] == 252 * 9
+
+
+def test_shortcuts_by_hand():
+    x = NUMBERS[:2, :5, :6, :2]
+    body = nn.Conv2d(2, 4, 3, stride=2, padding="same", rng=RNG)
+    y = nn.Shortcut(body, pool=2, copies=2)(x).data - body(x).data
+    wide = np.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0)))  # rows and columns become even
+    means = wide.reshape(2, 3, 2, 3, 2, 2).mean(axis=(2, 4))
+    assert np.allclose(y, np.concatenate([means, means], axis=3), atol=1e-6)
+    steps = nn.Shortcut(nn.Conv1d(2, 2, 1, stride=2, rng=RNG), pool=2)
+    sequence = NUMBERS[:2, 0, :, :2]
+    found = steps(sequence).data - steps.body(sequence).data
+    assert np.allclose(found, sequence.reshape(2, 3, 2, 2).mean(axis=2), atol=1e-6)
+
+
+def test_sequences_are_convolved_as_by_hand():
+    layer = nn.Conv1d(3, 2, 3, padding="causal", dilation=2, rng=RNG)
+    x = NUMBERS[:, 0]
+    wide = np.pad(x, ((0, 0), (4, 0), (0, 0)))
+    taps = [wide[:, i : i + 6] @ layer.weight.data[:, 0, i // 2].T for i in (0, 2, 4)]
+    assert np.allclose(layer(x).data, sum(taps), atol=1e-5)
+    later = x.copy()
+    later[:, 4:] += 1
+    assert np.array_equal(layer(later).data[:, :4], layer(x).data[:, :4])
+
+
+def test_depthwise_filters_see_one_channel():
+    layer = nn.DepthwiseConv2d(3, 3, padding="same", rng=RNG)
+    assert (layer.groups, layer.weight.shape) == (3, (3, 3, 3, 1))
+    other = PIXELS.copy()
+    other[..., 1] = 255 - other[..., 1]
+    changed = (layer(other).data != layer(PIXELS).data).any(axis=(0, 1, 2))
+    assert changed.tolist() == [False, True, False]
+
+
+def test_the_scale_has_a_gradient():
+    layer = nn.ChannelScale(nn.BinaryLinear(5, 2, rng=RNG))
+    x = F.sign(RNG.standard_normal((3, 5)))
+    layer(x).backward(np.ones((3, 2), np.float32))
+    weight = layer.layer.weight
+    signs, z = np.sign(weight.data), (x.data.signs() @ np.sign(weight.data).T).sum(axis=0)
+    expected = layer.alpha.data[:, None] * x.data.signs().sum(axis=0) + z[:, None] * signs / 5
+    assert np.allclose(weight.grad, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.Shortcut(), "expected Modules"),
+        (lambda: nn.Shortcut(nn.ReLU(), path=3), "expected Modules"),
+        (lambda: nn.Shortcut(nn.ReLU(), pool=0), "pool is 0"),
+        (lambda: nn.Shortcut(nn.ReLU(), copies=2)(NUMBERS), "set pool, copies or path"),
+        (lambda: nn.ChannelScale(nn.ReLU()), "got ReLU; expected a BinaryLinear"),
+        (lambda: nn.Conv1d(3, 4, (3, 3), rng=RNG), "kernel_size is"),
+        (lambda: nn.Conv1d(3, 4, 3, padding="before", rng=RNG), "same, valid, causal"),
+        (lambda: nn.BinaryConv1d(3, 4, 3, rng=RNG, weight_quantizer=2), "use QuantConv1d"),
+        (lambda: nn.BinaryConv1d(3, 4, 3, rng=RNG)(PIXELS), r"sequences \(B, L, C\)"),
+        (lambda: nn.Upsample(0), "down is 0"),
+        (lambda: F.upsample(NUMBERS, (2,)), "two integers"),
+        (lambda: F.upsample(NUMBERS, (0, 1)), "1 or more"),
+        (lambda: nn.GlobalAvgPool()(NUMBERS[:, 0, 0]), r"\(B, L, C\)"),
+        (lambda: nn.RSign(3)(NUMBERS[..., :2]), r"expected an input \(..., 3\)"),
+        (lambda: nn.RSign(3, "ternary"), "expected an elementwise quantizer"),
+        (lambda: nn.BinaryConv2d(3, 4, 3, padding=((1, 1), 2, 3), rng=RNG), "two pairs"),
+        (lambda: nn.BinaryConv2d(3, 4, 3, dilation=(1, 2, 3), rng=RNG), "dilation is"),
+        (lambda: nn.BinaryConv2d(3, 4, 3, dilation=9, rng=RNG)(PIXELS), "does not fit"),
+        (lambda: F.mixed_linear(NUMBERS[0, 0], NUMBERS[0, 0]), "packed|Bits or BitPlanes"),
+        (lambda: F.mixed_conv2d(NUMBERS, F.sign(NUMBERS), 3), "packed filters"),
+        (lambda: F.reshape(F.sign(NUMBERS), -1), "the same last axis"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

@@ -1,6 +1,7 @@
 """Checkpoints and frozen nets moved between devices, and the command line with --gpu."""
 
 import contextlib
+import importlib.util
 import json
 import pathlib
 import runpy
@@ -228,3 +229,33 @@ def test_a_teacher_on_a_gpu(gpu, tmp_path, monkeypatch):
     asked = [*QUICK, "--epochs", "1", "--teacher", "twin.checkpoint", "--quiet"]
     main([*asked, "--out", "a.checkpoint", "--gpu"])
     assert Experiment.resume("a.checkpoint").to("gpu").teacher.trained.model.device == "gpu"
+
+
+@pytest.mark.parametrize("net", [("--net", "mlp:9"), ("--net", "rnn:9", "--steps", "20")])
+def test_the_switches_of_the_working_day_on_both_devices(gpu, net, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = *net, "--limit", "600", "--batch", "10", "--epochs", "1", "--quiet"
+    main(["train", *few, "--float", "--out", "twin.checkpoint"])
+    more = (
+        "--accumulate",
+        "4",
+        "--weight-decay",
+        "0.1",
+        "--warmup",
+        "1",
+        "--init",
+        "twin.checkpoint",
+    )
+    for name, device in (("a", []), ("b", ["--gpu"])):
+        main(["train", *few, *more, *device, "--out", f"{name}.checkpoint"])
+    states = [read_checkpoint(f"{name}.checkpoint").model for name in "ab"]
+    if gpu == "stand-in":
+        same_numbers.assert_same(gpu, *states)
+    assert states[0].keys() == states[1].keys()
+    if importlib.util.find_spec("matplotlib"):
+        rates = *few[:-3], "--accumulate", "2", "--count", "10", "--json"
+        losses = []
+        for device in ([], ["--gpu"]):
+            main(["lr-find", *rates, *device])
+            losses.append(json.loads(capsys.readouterr().out)["losses"])
+        np.testing.assert_allclose(*losses, rtol=1e-3)

@@ -14,7 +14,15 @@ from bitnet.training.experiment import Experiment
 from bitnet.training.sources import inputs_of, read_data
 from bitnet.training.trained import Teacher, Trained, load_trained, open_net
 
-FOUND = {"picture", "classes", "crc32"}  # by the data, and by the recipe:
+FOUND = {
+    "picture",
+    "input",
+    "classes",
+    "columns",
+    "target",
+    "loss",
+    "crc32",
+}  # by the data, and by the recipe:
 SMALL = {k: GOOD[k] for k in GOOD.keys() - FOUND - {"optimizer", "norm", "schedule"}}
 SMALL |= {"data": "embedded", "limit": 200, "epochs": 3, "batch": 20}
 
@@ -111,6 +119,72 @@ def test_a_text_resumes_after_an_epoch_with_the_same_bytes(tmp_path):
     assert [epoch.epoch for epoch in experiment.epochs()] == [2, 3]
     experiment.save(tmp_path / "part")
     assert (tmp_path / "part").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {**SMALL, "validation": 60, "patience": 2, "epochs": 40, "schedule": "constant"},
+        {**TEXT, "patience": 1, "epochs": 40, "lr": 0.03},
+    ],
+)
+def test_early_stopping_resumes_and_ends_at_the_same_epoch(tmp_path, settings):
+    whole, path = Experiment(settings), tmp_path / "part"
+    records = [epoch.record(times=False) for epoch in whole.epochs()]
+    assert whole.is_done
+    assert 2 < whole.done < 40
+    validation = "valid_loss" if "steps" in settings else "validation_accuracy"
+    figures = [record[validation] for record in records]
+    best = min(figures) if "steps" in settings else max(figures)
+    assert len(figures) - 1 - figures.index(best) == settings["patience"]
+    assert [record["epoch"] for record in whole.records][-1] == whole.done
+    whole.save(tmp_path / "whole")
+    part, epochs = Experiment(settings), []
+    part.save(path)
+    for _ in range(whole.done):
+        part = Experiment.resume(path)
+        epochs.append(next(part.epochs()).epoch)
+        part.save(path)
+    assert epochs == list(range(1, whole.done + 1))
+    assert path.read_bytes() == (tmp_path / "whole").read_bytes()
+    assert list(Experiment.resume(path).epochs()) == []
+
+
+def test_patience_needs_a_validation_part():
+    with pytest.raises(InputError, match="patience is 3, but no images are held back"):
+        Experiment({**SMALL, "patience": 3})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda notes: notes.update(stopping=None), "EarlyStopping: the state is None"),
+        (lambda notes: notes["stopping"].update(stalled=9), "EarlyStopping: the state is"),
+        (lambda notes: notes.update(records=5), "the figures of epochs are 5"),
+        (lambda notes: notes.update(records=[5]), "the figures of epochs are"),
+        (lambda notes: notes["records"][0].update(loss="x"), "loss is 'x'"),
+        (lambda notes: notes["records"][0].update(epoch=0), "epoch is 0"),
+    ],
+)
+def test_lies_about_the_figures_of_epochs(tmp_path, change, message):
+    trained_file(tmp_path / "net", 1, validation=50, patience=2)
+    header, arrays = read_archive(tmp_path / "net", KIND, VERSION)
+    change(header["notes"])
+    write_archive(tmp_path / "net", KIND, VERSION, header, arrays)
+    with pytest.raises(InputError, match=f"net: {message}"):
+        Experiment.resume(tmp_path / "net")
+
+
+def test_a_step_cannot_be_begun(tmp_path):
+    experiment = Experiment({**SMALL, "accumulate": 4})
+    assert list(experiment.epochs(stop=after(1))) == []
+    assert len(experiment.begun.losses) == 4
+    experiment.save(tmp_path / "net")
+    header, arrays = read_archive(tmp_path / "net", KIND, VERSION)
+    header["notes"]["begun"]["losses"].pop()
+    write_archive(tmp_path / "net", KIND, VERSION, header, arrays)
+    with pytest.raises(InputError, match="the record of the interrupted epoch does not fit"):
+        Experiment.resume(tmp_path / "net")
 
 
 @pytest.mark.parametrize(

@@ -90,3 +90,37 @@ def test_limits_of_size(tmp_path, monkeypatch):
 def test_the_figures_of_a_log_are_those_of_an_epoch():
     own = {field.name for field in dataclasses.fields(Epoch)}
     assert set(runlog.FIGURES) == own - {"epoch", "histograms"}
+
+
+def test_a_log_in_csv(tmp_path):
+    path = tmp_path / "run.csv"
+    path.write_text("epoch,loss,note,test_accuracy\n1,0.5,x,0.25\n2,0.25,,\n")
+    log = read_log(path)
+    assert (log.name, log.settings) == ("run", {})
+    assert log.epochs == [
+        {"epoch": 1, "loss": 0.5, "test_accuracy": 0.25},
+        {"epoch": 2, "loss": 0.25},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no epoch"),
+        ("epoch,loss\n", "has no epoch"),
+        ("loss\n", "line 1: expected the names of columns"),
+        ("epoch,loss\n1\n", "line 2: 1 cells; expected 2"),
+        ("epoch,loss\n1,0.5\n2,0.\n3", "line 4: 1 cells"),
+        ("epoch,loss\none,0.5\n", "line 2: epoch is 'one'"),
+        ("epoch,loss\n1.0,0.5\n", "line 2: epoch is '1.0'"),
+        ("epoch,loss\n1,high\n", "line 2: loss is 'high'"),
+        ("epoch,loss\n1,nan\n", "line 2: loss is nan"),
+        ("epoch,loss\n1,inf\n", "line 2: loss is inf"),
+        (b"\xff\xfe,loss\n", "line 1: expected the names"),
+    ],
+)
+def test_what_is_no_log_in_csv(tmp_path, text, message):
+    path = tmp_path / "run.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=message):
+        read_log(path)

@@ -11,7 +11,7 @@ from bitnet.nn import BatchNorm, BinaryLinear, Linear, Module, ReLU, Sequential,
 from bitnet.nn.models.feedforward import binary_convnet, binary_mlp
 from bitnet.optim import Adam
 from bitnet.optim.schedules import Cosine, Widening
-from bitnet.training import Images, Split, fit
+from bitnet.training import Images, Split, fit, steps
 from bitnet.training.metrics import activity, histograms
 
 RNG = np.random.default_rng(0)
@@ -353,3 +353,60 @@ def test_what_does_not_fit_is_refused_before_the_first_batch(change, message):
     assert "\n" not in str(caught.value)
     after = training["model"].state_dict()
     assert all(np.array_equal(after[name], array) for name, array in state.items())
+
+
+def test_accumulated_gradients_are_the_mean_of_those_of_the_batches():
+    """The last step of an epoch has fewer batches: 10 + 10 + 10 and 10 of 40 images."""
+    training = start(epochs=2, accumulate=3, schedule=Cosine(1e-2, 2))
+    epochs = list(fit(**training))
+    rng = np.random.default_rng(0)
+    model = binary_mlp([36, 16, 3], rng=rng)
+    adam = Adam(model.parameters(), 1e-2)
+    for epoch in range(2):
+        losses, given = [], list(bitnet.data.batches(*SPLIT.train, 10, rng))
+        for first, group in ((0, given[:3]), (3, given[3:])):
+            adam.lr = Cosine(1e-2, 2)(epoch + first / 4)
+            adam.zero_grad()
+            for x, y in group:
+                loss = functional.squared_hinge(model(rows(x)), y)
+                loss.backward(np.float32(1 / len(group)))
+                losses.append(loss.item())
+            adam.step()
+        assert epochs[epoch].loss == np.mean(losses)
+    assert adam.steps == training["optimizer"].steps == 4
+    state, other = model.state_dict(), training["model"].state_dict()
+    assert all(np.array_equal(state[name], other[name]) for name in state)
+
+
+def test_steps_are_those_of_fit():
+    whole, parts = start(), start()
+    epochs, found = list(fit(**whole)), list(steps(**parts))
+    a, b = whole["model"].state_dict(), parts["model"].state_dict()
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+    assert [step.position for step in found] == [i / 4 for i in range(12)]
+    assert [step.is_last for step in found] == [i % 4 == 3 for i in range(12)]
+    for i, epoch in enumerate(epochs):
+        own = found[4 * i : 4 * i + 4]
+        assert epoch.loss == np.mean([step.loss for step in own])
+        assert epoch.learning_rate == own[-1].learning_rate
+    assert "state" not in repr(found[0])
+
+
+def test_the_caller_of_steps_sets_the_rate_and_leaves():
+    training = {**start(), "schedule": None}
+    rates = []
+    for step in steps(**training, accumulate=2):
+        rates.append(step.learning_rate)
+        training["optimizer"].lr /= 2
+        assert len(step.losses) == 2
+        if len(rates) == 3:
+            break
+    assert rates == [1e-2, 5e-3, 2.5e-3]
+    assert training["optimizer"].steps == 3
+
+
+@pytest.mark.parametrize("accumulate", [0, 1.5, True])
+def test_a_number_of_batches_per_step_is_checked(accumulate):
+    for loop in (fit, steps):
+        with pytest.raises(InputError, match=f"{loop.__name__}: accumulate is"):
+            next(loop(**start(accumulate=accumulate)))

@@ -22,6 +22,40 @@ def test_predict_is_the_largest_score_in_evaluation():
     assert not model.training
 
 
+@pytest.mark.parametrize("count", [199, 200, 1001])
+def test_a_convnet_is_evaluated_as_it_is(count, monkeypatch):
+    rng = np.random.default_rng(0)
+    model = models.binary_convnet((8, 8, 3), [(4,)], [6, 5], rng=rng, stochastic=True)
+    images = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    state = rng.bit_generator.state
+    found = bitnet.training.metrics.scores(model, images)
+    assert model.training
+    assert rng.bit_generator.state == state
+    monkeypatch.setattr(bitnet.training.metrics, "freeze", refuse)
+    assert np.array_equal(bitnet.training.metrics.scores(model, images), found)
+
+
+def refuse(*_):
+    raise InputError("freeze: refused")
+
+
+def test_a_module_of_a_user_is_called():
+    class Counting(bitnet.nn.Module):
+        calls = 0
+
+        def __init__(self, body):
+            self.body = body
+
+        def forward(self, x):
+            Counting.calls += 1
+            return self.body(x)
+
+    model = Counting(models.binary_convnet((8, 8, 3), [(4,)], [6, 5], rng=RNG))
+    images = RNG.integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
+    bitnet.training.predict(model, images)
+    assert Counting.calls == 3
+
+
 def test_the_window_of_all_signs_and_of_nothing_else():
     layers = models.binary_convnet((8, 8, 3), [(4,)], [6, 5], rng=RNG).layers
     free = bitnet.nn.Sign(clip_value=None)

@@ -100,6 +100,32 @@ def test_others_are_refused_of_a_text(name, value):
         ("teacher_crc32", -1),
         ("temperature", 0.0),
         ("teacher_weight", 1.1),
+        ("input", "words"),
+        ("columns", [1]),
+        ("target", "ranking"),
+        ("label", "a"),
+        ("label", [None]),
+        ("drop", [3]),
+        ("loss", "squared_hinge"),
+        ("loss", "huber"),
+        ("class_weights", "1,x"),
+        ("class_weights", "1,-1"),
+        ("class_weights", [1, 2]),
+        ("label_smoothing", 1.0),
+        ("label_smoothing", 0.1),
+        ("data", "a/b.csv"),
+        ("data", "../b.npz"),
+        ("data", f"{'x' * 255}.npz"),
+        ("warmup", -0.5),
+        ("warmup", 1),
+        ("weight_decay", -0.1),
+        ("weight_decay", float("nan")),
+        ("accumulate", 0),
+        ("accumulate", None),
+        ("patience", 0),
+        ("patience", 1.0),
+        ("init", 5),
+        ("init_crc32", -1),
     ],
 )
 def test_others_are_refused(name, value):
@@ -138,7 +164,7 @@ def test_unknown_names_build_no_model(name, value):
 
 
 def test_what_is_left_out_is_completed():
-    found = ("picture", "classes", "crc32")
+    found = ("picture", "input", "classes", "columns", "target", "loss", "crc32")
     given = {"net": "mlp:8", "data": "mnist", "epochs": 2, "batch": 50, "grad_format": "int8"}
     assert complete(given) == {k: v for k, v in GOOD.items() if k not in found}
     assert complete({**given, "balance": True})["balance"]

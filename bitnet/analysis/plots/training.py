@@ -153,8 +153,8 @@ def plot_rates(
         axes = figure.add_subplot() if ax is None else ax
         axes.plot(curve.rates, curve.losses, color="#999999", linewidth=0.8, label="each step")
         axes.plot(curve.rates, smooth, color=COLOURS[0], linewidth=1.8, label="averaged")
-        style = {"color": COLOURS[1], "linestyle": "--", "linewidth": 1.3}
-        axes.axvline(curve.suggestion, label=f"suggested: {curve.suggestion:.2g}", **style)
+        mark = axes.axvline(curve.suggestion, color=COLOURS[1], linestyle="--", linewidth=1.3)
+        mark.set_label(f"suggested: {curve.suggestion:.2g}")
         low, high = min(curve.losses), max(smooth[: smooth.argmin() + 1].max(), smooth[0])
         room = 0.15 * (high - low) or 1.0
         axes.set(xscale="log", ylim=(low - room, high + 2 * room))

@@ -14,6 +14,7 @@ import numpy as np
 from bitnet.kernels import reference
 from bitnet.kernels.bits import BitPlanes, Bits, words_for
 from bitnet.kernels.cpu import octets, tables, tile_bytes, tile_products
+from bitnet.kernels.cpu.dots import ROWS
 from bitnet.kernels.cpu.jit import at_least, inner, jit
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.pool import add_patches_to
@@ -224,7 +225,7 @@ def gradient_of_filters(grad_z, x, window, largest, seed, odd=False):
     rule = rule_of(largest, seed, odd)
     bits, coefficients = _bits_of(x)
     n = window.taps * bits.shape[3]
-    at_once = BITS if at_least("avx512") else BITS_IN_FLOATS
+    at_once = BITS if at_least("avx2") else BITS_IN_FLOATS
     at_once = min(at_once // max(1, n * places), LARGEST_SUM // max(1, largest * places))
     at_once, parts = max(1, at_once), []
     for i in range(0, max(1, n_images), at_once):
@@ -301,7 +302,6 @@ def _sums(numbers, patches, m, n, largest, n_rows):
     """Return the integers numbers @ patches, (m, n), for int16 (M, R) and words (R, K)."""
     if largest <= tile_bytes.LARGEST and tile_products.pay("bytes", m, n, n_rows):
         return tile_bytes.integers(numbers[:m], patches, n)
-    work_ns = m * n * n_rows / tables.MACS_PER_NS["integers"]
     if at_least("avx512"):
         index = column_index(patches, INTEGERS)
         sums = aligned_empty((len(numbers), 32 * len(index)), np.int32)
@@ -310,13 +310,15 @@ def _sums(numbers, patches, m, n, largest, n_rows):
             table = tables.scratch_tables(index, largest)
             tables.multiply_integers(numbers[i:j], index, table, sums[i:j])
 
+        work_ns = m * n * n_rows / tables.MACS_PER_NS["integers"]
         shared(run, len(numbers), tables.ROWS, work_ns)
         return np.ascontiguousarray(sums[:m, :n])
     bits = Bits(patches, (n_rows, n))
     if kind := octets.kind_of_numbers(largest, bits):
         sums = np.empty((m, n), np.int32)
         rows = octets.integer_rows(kind, numbers[:m, :n_rows], largest, bits)
-        shared(lambda i, j: rows(i, j, sums[i:j]), m, tables.ROWS, work_ns)
+        work_ns = m * n * n_rows / kind.macs_per_ns
+        shared(lambda i, j: rows(i, j, sums[i:j]), m, ROWS, work_ns)
         return sums
     dtype = np.dtype(np.float32 if largest * n_rows < 2**24 else np.float64)
     return (numbers[:m, :n_rows].astype(dtype) @ unpack(bits, dtype)).astype(np.int64)

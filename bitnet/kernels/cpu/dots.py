@@ -31,6 +31,7 @@ ROWS = 4  # of a tile
 PANEL_SHARE = 0.75  # of the L1 cache for a part of a panel, which stays while all rows pass
 SUMS_SHARE = 1 / 16  # of the L2 cache for the sums of rows
 LEAST_CHAIN = 4
+AT_ONCE = 64  # rows that are interleaved: more would not stay in the cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Kind:
     dtypes = property(lambda self: BYTES if self.per_lane == 4 else WORDS)
 
 
-BYTES, WORDS = (np.dtype("i1"), np.dtype("u1")), (np.dtype("i2"), np.dtype("i2"))
+BYTES, WORDS = (np.dtype("i1"), np.dtype("u1")), (np.dtype("i2"), np.dtype("u2"))
 FOURS512, FOURS256 = Kind("fours512", 16, 4, 4, 200), Kind("fours256", 8, 2, 4, 150)
 PAIRS, WORD_PAIRS = Kind("pairs", 8, 2, 4, 150), Kind("words", 8, 2, 2, 75)
 
@@ -134,7 +135,7 @@ def _spread(e, bits, count, to):
 @inner
 def _in_place(panels, v, k, count, buffer):
     """Return the address of a part of a panel."""
-    return address(panels, "uint8 int16") + v * panels.strides[0] + k * panels.strides[1]
+    return address(panels, "uint8 uint16") + v * panels.strides[0] + k * panels.strides[1]
 
 
 @inner
@@ -145,20 +146,38 @@ def _from_bits(panels, v, k, count, buffer):
     return to
 
 
+def _finish_routine(kind, as_floats):
+    """Make a routine for one row of a panel: gain * sums + bases + more, or floats times scales."""
+    lanes, floats = f"<{kind.lanes} x i32>", f"<{kind.lanes} x float>"
+
+    def finish(e, sums, gain, bases, more, scale, factor, to):
+        gain, more = (e.splat(lanes, number.to("i32")) for number in (gain, more))
+        for v in range(kind.vectors):
+            at = 4 * kind.lanes * v
+            total = e.load(lanes, sums + at) * gain + e.load(lanes, bases + at) + more
+            if as_floats:
+                total = total.to(floats) * e.splat(floats, e.load("float", scale))
+                total = total * e.splat(floats, e.load("float", factor))
+            e.store(total, to + at)
+
+    return routine(finish)
+
+
 def _loops(kind, tile, part, name):
     """Compile the product of one kind, with panels whose parts `part` finds."""
     columns = kind.columns
+    finish_integers, finish_floats = (_finish_routine(kind, floats) for floats in (False, True))
 
-    def run(left, panels, chain, block, sums, buffer, affine, bases, scales, factor, z, y):
+    def run(left, panels, chain, block, sums, buffer, affine, bases, scales, factor, z):
         """Compute z (R, M) = gain * left @ panels + row_factor * row sums + bases, as int32.
 
         affine: gain, row_factor; left (R or more, K) with rows of zeros for a whole tile; sums
-        (rows at once and a tile, columns); scales (R,) for floats y = z * scale * factor in the
-        place of z, or none.
+        (rows at once and a tile, columns); bases (V columns,).  With scales (R,), which may be
+        empty, and factor (1,), z contains the bits of floats, float(z) * scale * factor.
         """
         (n_rows, m), (gain, row_factor) = z.shape, affine
         stride, step, at_once = left.strides[0], sums.strides[0], len(sums) - ROWS
-        more = np.empty(at_once, np.int32)
+        more = np.empty(at_once, np.int64)
         for start in range(0, n_rows, at_once):
             rows = min(at_once, n_rows - start)
             for r in range(rows):
@@ -178,19 +197,22 @@ def _loops(kind, tile, part, name):
                         at = address(left, "int8 int16") + (start + i) * stride + 4 * k
                         to = address(sums, "int32") + i * step
                         tile(at, stride, panel, count, chain, to, step)
-                first = v * columns
-                base, width = bases[first:], min(columns, m - first)
+                width = min(columns, m - v * columns)
+                base = address(bases, "int32") + 4 * v * columns
                 for r in range(rows):
-                    own, extra = sums[r], more[r]
-                    to_z, to_y = z[start + r, first:], y[start + r, first:]
+                    own = address(sums, "int32") + r * step
+                    to = own
+                    if width == columns:
+                        to = address(z, "int32") + (start + r) * z.strides[0] + 4 * v * columns
                     if len(scales):
-                        scale = scales[start + r]
-                        for c in range(width):
-                            total = np.int32(gain * own[c] + (base[c] + extra))
-                            to_y[c] = np.float32(total) * scale * factor
+                        scale = address(scales, "float32") + 4 * (start + r)
+                        times = address(factor, "float32")
+                        finish_floats(own, gain, base, more[r], scale, times, to)
                     else:
+                        finish_integers(own, gain, base, more[r], 0, 0, to)
+                    if width < columns:
                         for c in range(width):
-                            to_z[c] = gain * own[c] + (base[c] + extra)
+                            z[start + r, v * columns + c] = sums[r, c]
 
     return jit(run, f"dots_{name}")
 
@@ -224,49 +246,65 @@ def chain(left, right):
 
 
 @jit
-def _interleave(rows, panels):
-    """Write the columns of rows (K, N) as panels (V, F, columns, elements), which are zeros."""
-    columns, elements = panels.shape[2:]
-    for v in range(len(panels)):
-        width = min(columns, rows.shape[1] - v * columns)
-        for k in range(len(rows)):
-            own, to = rows[k, v * columns :], panels[v, k // elements]
-            for c in range(width):
-                to[c, k % elements] = own[c]
+def _interleave(rows, per_lane, lanes):
+    """Write the columns of bytes (K, N) into the zeros of lanes (V, F, columns) uint32."""
+    columns, bits = lanes.shape[2], 32 // per_lane
+    for start in range(0, len(rows), AT_ONCE):
+        for v in range(len(lanes)):
+            width = min(columns, rows.shape[1] - v * columns)
+            for k in range(start, min(start + AT_ONCE, len(rows))):
+                own, to, shift = (
+                    rows[k, v * columns :],
+                    lanes[v, k // per_lane],
+                    k % per_lane * bits,
+                )
+                for c in range(width):
+                    to[c] |= np.uint32(own[c]) << np.uint32(shift)
 
 
 @jit
-def _transpose(rows, panels):
-    """Write rows (M, K) as the columns of panels (V, F, columns, elements), which are zeros."""
-    columns, elements = panels.shape[2:]
-    for m in range(len(rows)):
-        for k in range(rows.shape[1]):
-            panels[m // columns, k // elements, m % columns, k % elements] = rows[m, k]
+def _transpose(rows, lanes):
+    """Write rows (N, F) uint32 as the columns of lanes (V, F, columns)."""
+    columns = lanes.shape[2]
+    for v in range(len(lanes)):
+        width = min(columns, len(rows) - v * columns)
+        for f in range(rows.shape[1]):
+            to = lanes[v, f]
+            for c in range(width):
+                to[c] = rows[v * columns + c, f]
 
 
 def panels(kind, numbers, rows_are_columns=False):
-    """Return the panels of a matrix (K, N), or of its transpose (N, K)."""
+    """Return the panels of bytes (K, N), or of the transpose of (N, K)."""
     k, n = numbers.shape[::-1] if rows_are_columns else numbers.shape
-    shape = (-(-n // kind.columns), -(-k // kind.per_lane), kind.columns, kind.per_lane)
-    laid_out = aligned_zeros(shape, kind.dtypes[1])
-    (_transpose if rows_are_columns else _interleave)(np.ascontiguousarray(numbers), laid_out)
-    return laid_out
+    n_lanes = -(-k // kind.per_lane)
+    lanes = aligned_zeros((-(-n // kind.columns), n_lanes, kind.columns), np.uint32)
+    dtype = kind.dtypes[1]
+    if rows_are_columns:
+        whole = np.zeros((n, n_lanes * kind.per_lane), dtype)
+        whole[:, :k] = numbers
+        _transpose(whole.view(np.uint32), lanes)
+    else:
+        _interleave(np.ascontiguousarray(numbers), kind.per_lane, lanes)
+    return lanes.view(dtype).reshape(*lanes.shape, kind.per_lane)
 
 
 @jit
 def _gather_bits(rows, panels):
-    """Write 16-bit pieces of rows (K, V) as panels (V, F, 4), which are zeros."""
-    for k in range(len(rows)):
+    """Write 16-bit pieces of rows (K, V) as panels (V, 4 F), which are zeros."""
+    for start in range(0, len(rows), AT_ONCE):
         for v in range(len(panels)):
-            panels[v, k // 4, k % 4] = rows[k, v]
+            to = panels[v, start : start + AT_ONCE]
+            for k in range(min(AT_ONCE, len(rows) - start)):
+                to[k] = rows[start + k, v]
 
 
 def bit_panels(words, n):
     """Return the panels of packed signs, words (K, N / 64), with n columns: (V, F) uint64."""
     pieces = np.ascontiguousarray(words).view(np.uint16)[:, : -(-n // 16)]
-    laid_out = aligned_zeros((pieces.shape[1], -(-len(pieces) // 4), 4), np.uint16)
+    laid_out = aligned_zeros((pieces.shape[1], -(-len(pieces) // 4) * 4), np.uint16)
     _gather_bits(pieces, laid_out)
-    return laid_out.view(np.uint64)[:, :, 0]
+    return laid_out.view(np.uint64)
 
 
 def padded(numbers, kind):
@@ -288,18 +326,20 @@ def rows_of(kind, left, right, largest, gain, row_factor, bases=None, scales=Non
     """
     multiply = (OF_BITS if right.ndim == 2 else PRODUCTS)[kind]
     l1, l2, _ = cache_sizes()
-    block = max(1, int(PANEL_SHARE * l1) // (4 * kind.columns))
+    n_blocks = -(-right.shape[1] * 4 * kind.columns // int(PANEL_SHARE * l1))
+    block = max(1, -(-right.shape[1] // max(1, n_blocks)))  # all of about the same size
     most = max(1, int(SUMS_SHARE * l2) // (4 * kind.columns * ROWS)) * ROWS
-    if bases is None:
-        bases = np.zeros(kind.columns * len(right), np.int32)
+    padded_bases = np.zeros(kind.columns * len(right), np.int32)
+    if bases is not None:
+        padded_bases[: len(bases)] = bases
     scales = np.empty(0, np.float32) if scales is None else scales
-    affine, factor = (np.int32(gain), np.int32(row_factor)), np.float32(factor)
+    affine, factor = (int(gain), int(row_factor)), np.array([factor], np.float32)
 
     def rows(start, stop, out):
         at_once = min(most, max(1, -(-(stop - start) // ROWS)) * ROWS)
         sums = aligned_empty((at_once + ROWS, kind.columns), np.int32)
         buffer = aligned_empty((block if right.ndim == 2 else 0, kind.columns, 4), np.uint8)
-        given = left[start:], right, chain(*largest), block, sums, buffer, affine, bases
-        multiply(*given, scales[start:stop], factor, out.view(np.int32), out.view(np.float32))
+        given = left[start:], right, chain(*largest), block, sums, buffer, affine
+        multiply(*given, padded_bases, scales[start:stop], factor, out.view(np.int32))
 
     return rows

@@ -72,7 +72,7 @@ def _convolution(kind):
                     for m in range(sums.shape[1]):
                         sums[r, m] = 0
                 for v in range(len(panels)):
-                    panel = address(panels, "uint8 int16") + v * panels.strides[0]
+                    panel = address(panels, "uint8 uint16") + v * panels.strides[0]
                     to = address(sums, "int32") + 4 * v * columns
                     add(at, row_stride, panel, panels.shape[1], chain, to, sums.strides[0])
                 for r in range(count):
@@ -106,8 +106,18 @@ def _affine(coefficients, offset):
 
 @functools.lru_cache(maxsize=256)
 def _factors(coefficients):
-    """Return the coefficients of planes divided by their greatest common divisor."""
-    return np.array(coefficients, np.uint64) // np.uint64(functools.reduce(math.gcd, coefficients))
+    """Return the coefficients of planes divided by their greatest common divisor, and the sum."""
+    factors = np.array(coefficients, np.uint64) // np.uint64(
+        functools.reduce(math.gcd, coefficients)
+    )
+    return factors, int(factors.sum())
+
+
+def highest(x):
+    """Return the unsigned byte of which all planes are +1."""
+    if isinstance(x, BitPlanes):
+        return _factors(x.coefficients)[1]
+    return 1 if isinstance(x, Bits) else 255
 
 
 def unsigned(x):
@@ -119,34 +129,38 @@ def unsigned(x):
     words = np.ascontiguousarray(words).view(np.uint8)
     words = words.reshape(len(words), math.prod(words.shape[1:-1]), words.shape[-1])
     y = np.empty(words.shape[1:], np.uint64)
-    _gather(words, SPREAD, _factors(factors), y)
+    _gather(words, SPREAD, _factors(factors)[0], y)
     y = y.view(np.uint8).reshape(*x.shape[:-1], 64 * words_for(x.shape[-1]))
     return y[..., : x.shape[-1]]
 
 
-def signed(x):
-    """Return (s, gain, base) for operands `gain * s + base` with signed bytes s."""
-    if isinstance(x, Bits):
-        return unpack(x, np.dtype(np.int8)), 1, 0
-    gain, base = form(x)
-    u = unsigned(x)
-    if isinstance(x, BitPlanes) and x.largest <= 127:
+def signed(weight):
+    """Return (s, gain, base) for weights `gain * s + base` with signed bytes s."""
+    if isinstance(weight, Bits):
+        return unpack(weight, np.dtype(np.int8)), 1, 0
+    gain, base = form(weight)
+    u = unsigned(weight)
+    if weight.largest <= 127:
         return (np.uint8(gain) * u + np.uint8(base % 256)).view(np.int8), 1, 0
     return (u ^ np.uint8(128)).view(np.int8), gain, base + 128 * gain  # u = s + 128
 
 
+def left_of(x):
+    """Return (s, gain, base) for the inputs of a product, `gain * s + base` with signed bytes s."""
+    u, (gain, base) = unsigned(x), form(x)
+    if highest(x) <= 127:
+        return u.view(np.int8), gain, base
+    return (u ^ np.uint8(128)).view(np.int8), gain, base + 128 * gain  # u = s + 128
+
+
 def largest_of(x):
-    """Return the largest absolute value of the `signed` bytes of an operand."""
-    if isinstance(x, Bits):
-        return 1
-    return x.largest if isinstance(x, BitPlanes) and x.largest <= 127 else 128
+    """Return the largest absolute value of the bytes of `left_of`."""
+    return highest(x) if highest(x) <= 127 else 128
 
 
 def kind_of(x, weight):
     """Return the `dots.Kind` that multiplies the bytes of x and weight, or None."""
-    if not all(isinstance(operand, Bits) or form(operand) for operand in (x, weight)):
-        return None
-    return kind_for(largest_of(x), highest(weight))
+    return kind_for(largest_of(x), highest(weight)) if form(x) and form(weight) else None
 
 
 def kind_of_numbers(largest, x):
@@ -166,7 +180,7 @@ def product(x, weight):
         return panels(kind, u, rows_are_columns=True), u.sum(axis=1, dtype=np.int32)
 
     right, column_sums = kept(weight, f"columns of {kind.name}", laid_out)
-    (left, x_gain, x_base), (gain, base) = signed(x), form(weight)
+    (left, x_gain, x_base), (gain, base) = left_of(x), form(weight)
     bases = _modular(x_base * gain) * column_sums + _modular([n * x_base * base])
     affine = _modular(x_gain * gain), _modular(x_gain * base)
     largest = largest_of(x), highest(weight)
@@ -216,7 +230,7 @@ def convolve(x, weight, window):
         return panels(kind, filters, rows_are_columns=True), by_tap
 
     right, by_tap = kept(weight, f"filters of {kind.name}", laid_out)
-    (images, x_gain, x_base), (gain, base) = signed(x), form(weight)
+    (images, x_gain, x_base), (gain, base) = left_of(x), form(weight)
     counted, of = counted_taps(window, size)
     bases = _modular(x_base * gain) * (counted @ by_tap.T)
     bases += _modular(x_base * base * channels) * counted.sum(axis=1, dtype=np.int32)[:, None]
@@ -244,10 +258,3 @@ def _outside(x, border, gain, base):
         return 0
     x_gain, x_base = form(x)
     return (x_gain * (highest(x) if border == 1 else 0) + x_base - base) // gain
-
-
-def highest(x):
-    """Return the byte of which all planes are +1."""
-    if not isinstance(x, BitPlanes):
-        return 255 if isinstance(x, np.ndarray) else 1
-    return sum(x.coefficients) // functools.reduce(math.gcd, x.coefficients)

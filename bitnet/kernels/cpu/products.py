@@ -1,5 +1,6 @@
 """Selection of a product by the number of bits of the operands and the processor level.
 
+on tiles (level amx)           all but floats, for enough rows              `tile_bytes`, `xnor`
 signs with signs               XOR and popcount                                     `xnor`
 k-bit inputs and weights       planes, tables or bytes, see WAYS          `xnor`, `tables`, `octets`
 integers with signs            with AVX-512 tables of int16                         `tables`
@@ -174,7 +175,9 @@ def signed_gemm(x, signs):
     y = aligned_empty((x.shape[0], signs.shape[1]), x.dtype)
     rows, macs_per_ns = signed_rows(x, signs)
     work_ns = x.shape[0] * x.shape[1] * signs.shape[1] / macs_per_ns
-    shared(lambda i, j: rows(i, j, y[i:j]), len(y), tables.TILE, work_ns)
+    by_tiles = isinstance(x, Quantized) and tile_bytes.signed_pays(x, signs)
+    step = tile_products.rows_per_part(len(y)) if by_tiles else tables.TILE
+    shared(lambda i, j: rows(i, j, y[i:j]), len(y), step, work_ns)
     return y
 
 

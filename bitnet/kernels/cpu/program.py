@@ -20,7 +20,7 @@ from numba.core import config
 
 from bitnet.kernels.cpu import program_moves as moves
 from bitnet.kernels.cpu import program_numbers as numbers
-from bitnet.kernels.cpu.emit import address
+from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit, vector_level
 from bitnet.kernels.cpu.program_products import bytes_product, planes_product, product
 from bitnet.kernels.cpu.xnor import LANES
@@ -77,24 +77,10 @@ OPERATIONS = (
     "rank",  # integers as patterns in bytes, by thresholds
     "reach",  # floats as patterns in bytes, by edges
     "unpack",  # the integers of planes
-    "convert",  # integers as floats
-    "affine",  # (x - mean) * scale + shift
-    "rescale",  # x * unit + bias, of integers
     "weigh",  # the ordered product of floats
-    "hardtanh",
-    "tanh",
-    "logistic",
-    "relu",
-    "largest integers",  # of all taps
-    "largest floats",
-    "sum integers",
-    "mean floats",
-    "largest planes",
-    "add",
-    "subtract",
-    "multiply",
-    "prelu",
-    "divide",
+    "largest planes",  # of all taps
+    *moves.POOLS,
+    *numbers.CHANGES,
 )
 COMPILES = not vars(config)["DISABLE_JIT"]
 FEW = 4  # outputs, of which a product of bytes takes as many at a time
@@ -106,10 +92,15 @@ FEW = 4  # outputs, of which a product of bytes takes as many at a time
 ) = range(len(COLUMNS))  # fmt: skip
 (
     SIGNS, INTEGERS, PLANE_SIGNS, PLANE_INTEGERS, BYTE_SIGNS, BYTE_INTEGERS, MOVE, FILL, CLEAR,
-    APPEND, GATHER, LARGEST, SPLIT, ACCUMULATE, RANK, REACH, UNPACK, CONVERT, AFFINE, RESCALE,
-    WEIGH, HARDTANH, TANH, LOGISTIC, RELU, LARGEST_INTEGERS, LARGEST_FLOATS, SUM_INTEGERS,
-    MEAN_FLOATS, LARGEST_PLANES, ADD, SUBTRACT, MULTIPLY, PRELU, DIVIDE,
-) = range(len(OPERATIONS))  # fmt: skip
+    APPEND, GATHER, LARGEST, SPLIT, ACCUMULATE, RANK, REACH, UNPACK, WEIGH, LARGEST_PLANES,
+) = range(OPERATIONS.index(moves.POOLS[0]))  # fmt: skip
+POOL, CHANGE = (OPERATIONS.index(names[0]) for names in (moves.POOLS, numbers.CHANGES))
+
+
+@routine
+def _for_size(e):
+    """Let LLVM optimize for size: otherwise it unrolls all loops, and compiles twice as long."""
+    e.builder.function.attributes.add("optsize")
 
 
 @functools.cache
@@ -120,15 +111,17 @@ def _program(level):
     multiply_bytes = bytes_product if has_bytes else None
 
     def run(table, x, y, begin, end):
-        """Compute the rows from begin to end; the first row of the table is described below."""
-        base, work, block = table[0, 0], table[0, 1], table[0, 2]  # addresses, and rows at once
+        """Compute the rows from begin to end; the first row of the table has addresses."""
+        _for_size()
+        base, work, block = table[0, 0], table[0, 1], table[0, 2]  # block: rows at once
         entering, leaving = address(x, "uint8"), address(y, "int64")
         for start in range(begin, end, block):
             rows = min(block, end - start)
             for i in range(1, len(table)):
                 t = table[i]
                 op, lines, wide = t[OP], t[LINES], t[WIDE]
-                x_row, y_row, x_step, y_step = t[X_ROW], t[Y_ROW], t[X_STEP], t[Y_STEP]
+                x_row, x_step, x_plane = t[X_ROW], t[X_STEP], t[X_PLANE]
+                y_row, y_step, y_plane = t[Y_ROW], t[Y_STEP], t[Y_PLANE]
                 if t[WHEN]:
                     outputs = rows * wide if lines else rows
                     if (t[WHEN] == 1) == (has_bytes and outputs >= FEW):
@@ -141,18 +134,8 @@ def _program(level):
                     ys = leaving + (-1 - t[Y]) * len(x) + start * y_row
                 n, planes, words, count = t[N], t[PLANES], t[WORDS], t[COUNT]
                 first, second, third = base + t[FIRST], base + t[SECOND], base + t[THIRD]
-                factors, number, x_plane, y_plane = (
-                    base + t[FACTORS],
-                    t[NUMBER],
-                    t[X_PLANE],
-                    t[Y_PLANE],
-                )
-                taps, tap_step, column, column_step = (
-                    t[TAPS],
-                    t[TAP_STEP],
-                    t[COLUMN],
-                    t[COLUMN_STEP],
-                )
+                factors, number, column_step = base + t[FACTORS], t[NUMBER], t[COLUMN_STEP]
+                taps, tap_step, column = t[TAPS], t[TAP_STEP], t[COLUMN]
                 if op == CLEAR:
                     moves.clear(ys, rows * y_row)
                     continue
@@ -195,7 +178,8 @@ def _program(level):
                             moves.copy(first, to, n)
                         elif op == APPEND:
                             for p in range(planes):
-                                moves.append(at + p * x_plane, to + p * y_plane, n, number + w * n)
+                                position = number + w * n
+                                moves.append(at + p * x_plane, to + p * y_plane, n, position, count)
                         elif op == GATHER:
                             moves.gather(at, to, first, n)
                         elif op == LARGEST:
@@ -210,51 +194,24 @@ def _program(level):
                             numbers.reach(at, to, n, first, count, second, third)
                         elif op == UNPACK:
                             numbers.unpack(at, to, words, planes, x_plane, factors, number)
-                        elif op == CONVERT:
-                            numbers.convert(at, to, words, first, second, third)
-                        elif op == AFFINE:
-                            numbers.affine(at, to, words, first, second, third)
-                        elif op == RESCALE:
-                            numbers.rescale(at, to, words, first, second, third)
                         elif op == WEIGH:
                             numbers.weigh(at, to, words, n, first, second)
-                        elif op == HARDTANH:
-                            numbers.hardtanh(at, to, words, first, second, third)
-                        elif op == TANH:
-                            numbers.tanh(at, to, words, first, second, third)
-                        elif op == LOGISTIC:
-                            numbers.logistic(at, to, words, first, second, third)
-                        elif op == RELU:
-                            numbers.relu(at, to, words, first, second, third)
-                        elif op == LARGEST_INTEGERS:
-                            moves.largest_integers(
-                                at, to, words, taps, tap_step, column, column_step
-                            )
-                        elif op == LARGEST_FLOATS:
-                            moves.largest_floats(at, to, words, taps, tap_step, column, column_step)
-                        elif op == SUM_INTEGERS:
-                            moves.sum_integers(at, to, words, taps, tap_step, column, column_step)
-                        elif op == MEAN_FLOATS:
-                            moves.mean_floats(at, to, words, taps, tap_step, column, column_step)
                         elif op == LARGEST_PLANES:
                             moves.largest_planes(
                                 at, to, words, planes, x_plane, y_plane,
                                 taps, tap_step, column, column_step, first,
                             )  # fmt: skip
+                        elif op < CHANGE:
+                            moves.pool(
+                                op - POOL, at, to, words, taps, tap_step, column, column_step
+                            )
                         else:
-                            second_operand = first
+                            operand = first
                             if other_row:
-                                second_operand = other + r * other_row + w * x_step
-                            if op == ADD:
-                                numbers.add(at, to, words, second_operand)
-                            elif op == SUBTRACT:
-                                numbers.subtract(at, to, words, second_operand)
-                            elif op == MULTIPLY:
-                                numbers.multiply(at, to, words, second_operand)
-                            elif op == PRELU:
-                                numbers.prelu(at, to, words, second_operand)
-                            elif op == DIVIDE:
-                                numbers.divide(at, to, words, second_operand)
+                                operand = other + r * other_row + h * t[X_LINE] + w * x_step
+                            numbers.change(
+                                op - CHANGE, at, to, words, first, second, third, operand
+                            )
 
     return jit(run, f"program_{level}")
 

@@ -1,7 +1,9 @@
 """The operations of `program` that move bytes and bits, and those that pool images."""
 
 from bitnet.kernels.cpu.emit import Value, routine
-from bitnet.kernels.cpu.program_numbers import BYTES, FLOATS, INTEGERS, stored
+from bitnet.kernels.cpu.program_numbers import BYTES, FLOATS, INTEGERS, by_number, stored
+
+POOLS = ("largest integers", "largest floats", "sum integers", "mean floats")
 
 
 @routine
@@ -21,26 +23,33 @@ def copy(e, at, to, count):
 @routine
 def clear(e, to, count):
     """Set bytes, a multiple of 64, to 0."""
-    e.builder.function.attributes.add("optsize")
     e.repeat(count >> 6, [], lambda k, _: stored(e, e.constant(BYTES, 0), to + (k << 6)))
 
 
 @routine
-def append(e, at, to, n, first):
-    """Write n bits after the first ones of a row, which has zeros there."""
-    shift, to = first & 63, to + (first >> 6 << 3)
+def append(e, at, to, n, first, source):
+    """Write n bits, from bit `source` on, after the first ones of a row, which has zeros there."""
+    none, one, whole = (e.constant("i64", number) for number in (0, 1, -1))
+    begin, shift, to = source & 63, first & 63, to + (first >> 6 << 3)
 
     def word(k, _):
-        own = e.load("i64", at + (k << 3))
-        e.store(e.load("i64", to + (k << 3)) | (own << shift), to + (k << 3))
-        # of n bits some may be in one word more, which is in the row only if one of them is
-        ends = (shift + n - (k << 6)).at_most(64)
-        more = ends.chosen(e.constant("i64", 0), e.constant("i64", 1))
+        left, own, here = n - (k << 6), at + (k << 3), to + (k << 3)
+        length = left.at_most(64).chosen(left, e.constant("i64", 64))
+
+        def following(*_):
+            return [e.load("i64", own + 8) << (begin * -1 + 64)]
+
+        def count(bits):
+            return bits.at_most(64).chosen(none, one)  # of the words after the first
+
+        (more,) = e.repeat(count(begin + length), [none], following)
+        bits = ((e.load("i64", own) >> begin) | more) & (whole >> (length * -1 + 64))
+        e.store(e.load("i64", here) | (bits << shift), here)
 
         def rest(*_):
-            return stored(e, own >> (shift * -1 + 64), to + (k << 3) + 8)
+            return stored(e, bits >> (shift * -1 + 64), here + 8)
 
-        e.repeat(more * shift.at_most(0).chosen(shift, shift * 0 + 1), [], rest)
+        e.repeat(count(shift + length), [], rest)
         return []
 
     e.repeat((n + 63) >> 6, [], word)
@@ -56,39 +65,46 @@ def _over_taps(e, at, taps, tap_step, columns, column_step, values, combine):
     return e.repeat(taps, values, line)
 
 
-def _pool(kind, combine, first=None):
-    """Make a routine that combines the numbers of all taps."""
+@routine
+def pool(e, operation, at, to, count, taps, tap_step, columns, column_step):
+    """Combine the numbers of all taps by an operation of `POOLS`, 16 at a time."""
+    is_mean = operation.at_most(2).chosen(operation * 0, operation * 0 + 1)
 
-    def pool(e, at, to, count, taps, tap_step, columns, column_step):
-        def some(k, _):
-            own = at + (k << 6)
-            begin = e.load(kind, own) if first is None else e.constant(kind, first)
+    def some(k, _):
+        own = at + (k << 6)
+        is_sum = operation.at_most(1).chosen(operation * 0, operation * 0 + 1)
+        keep = e.splat(INTEGERS, (is_sum - 1).to("i32"))  # a maximum begins with the first tap
 
-            def tap(address, total):
-                return [combine(e, total[0], e.load(kind, address))]
+        def tap(address, total):
+            a, b = total[0], e.load(INTEGERS, address)
+            x, y = a.bits_as(FLOATS), b.bits_as(FLOATS)
+            functions = {
+                "largest integers": lambda: a.at_most(b).chosen(b, a),
+                "largest floats": lambda: _larger(e, x, y).bits_as(INTEGERS),
+                "sum integers": lambda: a + b,
+                "mean floats": lambda: (x + y).bits_as(INTEGERS),
+            }
+            return [by_number(e, operation, [functions[name] for name in POOLS])]
 
-            window = taps, tap_step, columns, column_step
-            (total,) = _over_taps(e, own, *window, [begin], tap)
-            if kind == FLOATS and first is not None:
-                number = e.builder.sitofp((taps * columns).ir, e.constant("float", 0.0).ir.type)
-                number = e.splat(FLOATS, Value(e.builder, number))
-                total = Value(e.builder, e.builder.fdiv(total.ir, number.ir))
-            return stored(e, total, to + (k << 6))
+        first = e.load(INTEGERS, own) & keep
+        window = taps, tap_step, columns, column_step
+        (total,) = _over_taps(e, own, *window, [first], tap)
+        e.store(total, to + (k << 6))
 
-        e.repeat(count, [], some)
+        def divide(*_):
+            number = e.splat(FLOATS, (taps * columns).to("float"))
+            ratio = e.builder.fdiv(total.bits_as(FLOATS).ir, number.ir)
+            return stored(e, Value(e.builder, ratio), to + (k << 6))
 
-    return routine(pool)
+        e.repeat(is_mean, [], divide)
+        return []
+
+    e.repeat(count, [], some)
 
 
-def _larger_float(e, a, b):
+def _larger(e, a, b):
     """Return the larger of two numbers, or the first of equal ones or with NaN."""
     return Value(e.builder, e.builder.fcmp_ordered(">", b.ir, a.ir)).chosen(b, a)
-
-
-largest_integers = _pool(INTEGERS, lambda e, a, b: a.at_most(b).chosen(b, a))
-largest_floats = _pool(FLOATS, _larger_float)
-sum_integers = _pool(INTEGERS, lambda e, a, b: a + b, 0)
-mean_floats = _pool(FLOATS, lambda e, a, b: a + b, 0.0)
 
 
 @routine

@@ -6,6 +6,21 @@ No product and sum of floats are fused, so the results are those of the other ke
 from bitnet.kernels.cpu.emit import Value, routine
 from bitnet.kernels.reference.cells import BOTTOM, LIMIT, TOP
 
+CHANGES = (
+    "widen",  # bytes as integers
+    "convert",  # integers as floats
+    "affine",  # (x - mean) * scale + shift
+    "rescale",  # x * unit + bias, of integers
+    "hardtanh",
+    "tanh",  # of recurrent cells
+    "logistic",
+    "relu",
+    "add",
+    "subtract",
+    "multiply",
+    "prelu",
+    "divide",
+)
 BYTES, INTEGERS, FLOATS = "<64 x i8>", "<16 x i32>", "<16 x float>"
 
 
@@ -97,29 +112,24 @@ def _ranks(kind):
 rank, reach = _ranks(INTEGERS), _ranks(FLOATS)
 
 
-def _each(change):
-    """Make a routine that changes vectors one by one; `change(e, address, offset)`."""
-
-    def every(e, at, to, count, first, second, third):
-        def step(k, _):
-            return stored(e, change(e, at, k << 6, (first, second, third)), to + (k << 6))
-
-        e.repeat(count, [], step)
-
-    return routine(every)
-
-
-def _affine(e, at, offset, constants):
-    """Compute `(x - mean) * scale + shift`."""
-    x, mean, scale, shift = (e.load(FLOATS, own + offset) for own in (at, *constants))
-    return (x - mean) * scale + shift
-
-
-def _rescale(e, at, offset, constants):
-    """Compute `x * unit + bias`, of integers x."""
-    unit = e.splat(FLOATS, e.load("float", constants[0]))
-    x = e.load(INTEGERS, at + offset).to(FLOATS)
-    return x * unit + e.load(FLOATS, constants[1] + offset)
+def by_number(e, number, functions):
+    """Return the result of function `number` of several, which is 0 or more, as a register."""
+    b = e.builder
+    blocks = [b.append_basic_block("case") for _ in functions]
+    after = b.append_basic_block("after")
+    switch = b.switch(number.ir, blocks[-1])
+    found = []
+    for i, (block, function) in enumerate(zip(blocks, functions, strict=True)):
+        if i < len(blocks) - 1:
+            switch.add_case(i, block)
+        b.position_at_end(block)
+        found.append((function().ir, b.block))
+        b.branch(after)
+    b.position_at_end(after)
+    result = b.phi(found[0][0].type)
+    for value, block in found:
+        result.add_incoming(value, block)
+    return Value(b, result)
 
 
 def _within(e, x, least, most):
@@ -158,38 +168,60 @@ def _relu_of(e, x):
     return kept.chosen(x, e.constant(FLOATS, 0.0))
 
 
-def _of_floats(function):
-    """Make a routine that changes floats one by one."""
-    return _each(lambda e, at, offset, _: function(e, e.load(FLOATS, at + offset)))
-
-
-convert = _each(lambda e, at, offset, _: e.load(INTEGERS, at + offset).to(FLOATS))
-affine, rescale = _each(_affine), _each(_rescale)
-hardtanh = _of_floats(lambda e, x: _within(e, x, -1.0, 1.0))
-tanh, logistic, relu = map(_of_floats, (_tanh_of, _logistic_of, _relu_of))
-
-
-def _combined(operation):
-    """Make a routine for an operation on two operands."""
-
-    def combined(e, at, to, count, other):
-        def step(k, _):
-            a, b = (e.load(FLOATS, address + (k << 6)) for address in (at, other))
-            return stored(e, operation(e, a, b), to + (k << 6))
-
-        e.repeat(count, [], step)
-
-    return routine(combined)
-
-
 def _prelu_of(e, x, slope):
     """Return x where it is positive, and elsewhere x times the slope."""
     return _compared(e, ">", x, e.constant(FLOATS, 0.0)).chosen(x, x * slope)
 
 
-add, multiply = _combined(lambda e, a, b: a + b), _combined(lambda e, a, b: a * b)
-subtract, prelu = _combined(lambda e, a, b: a - b), _combined(_prelu_of)
-divide = _combined(lambda e, a, b: Value(e.builder, e.builder.fdiv(a.ir, b.ir)))
+@routine
+def change(e, operation, at, to, count, first, second, third, other):
+    """Apply an operation of `CHANGES` to numbers, 16 at a time."""
+
+    def step(k, _):
+        offset = k << 6
+
+        def load(address):
+            return e.load(FLOATS, address + offset)
+
+        def operands():
+            return load(at), load(other)
+
+        def widen():
+            return e.load("<16 x i8>", at + (k << 4)).zero_extended(INTEGERS).bits_as(FLOATS)
+
+        def convert():
+            return e.load(INTEGERS, at + offset).to(FLOATS)
+
+        def affine():
+            return (load(at) - load(first)) * load(second) + load(third)
+
+        def rescale():
+            return convert() * e.splat(FLOATS, e.load("float", first)) + load(second)
+
+        def divide():
+            a, b = operands()
+            return Value(e.builder, e.builder.fdiv(a.ir, b.ir))
+
+        functions = {
+            "widen": widen,
+            "convert": convert,
+            "affine": affine,
+            "rescale": rescale,
+            "hardtanh": lambda: _within(e, load(at), -1.0, 1.0),
+            "tanh": lambda: _tanh_of(e, load(at)),
+            "logistic": lambda: _logistic_of(e, load(at)),
+            "relu": lambda: _relu_of(e, load(at)),
+            "add": lambda: load(at) + load(other),
+            "subtract": lambda: load(at) - load(other),
+            "multiply": lambda: load(at) * load(other),
+            "prelu": lambda: _prelu_of(e, *operands()),
+            "divide": divide,
+        }
+        return stored(
+            e, by_number(e, operation, [functions[name] for name in CHANGES]), to + offset
+        )
+
+    e.repeat(count, [], step)
 
 
 @routine

@@ -67,7 +67,7 @@ def _put_unsigned(x):
     if isinstance(x, np.ndarray):
         return _of_bytes(np.ascontiguousarray(x))
     words, factors = _planes(x)
-    return lambda i, j, *room: put_planes(words[:, i:j], factors, *room)
+    return lambda i, j, *room: put_planes(words, factors, i, j, *room)
 
 
 def _of_bytes(rows):

@@ -59,6 +59,21 @@ def _bytes_across(e, rows, stride, to):
         e.store(e.part(all_rows, lanes), to + 1024 * h)
 
 
+@routine
+def _bytes_along(e, rows, stride, to):
+    """Store a tile from 64 bytes of each of 16 columns: transpose 16 x 16 groups of four bytes."""
+    fours = [e.load("<16 x i32>", rows + stride * c) for c in range(16)]
+    for step in (8, 4, 2, 1):  # exchange two of the four squares of this side in larger squares
+        first = [lane + 16 - step if lane & step else lane for lane in range(16)]
+        second = [lane + 16 if lane & step else lane + step for lane in range(16)]
+        for i in (i for i in range(16) if not i & step):
+            pair = fours[i], fours[i + step]
+            fours[i] = e.part(pair[0], first, pair[1])
+            fours[i + step] = e.part(pair[0], second, pair[1])
+    for g, register in enumerate(fours):
+        e.store(register, to + 64 * g)
+
+
 @jit
 def _arrange_along(words, last, panels):
     """Fill panels (P, K, 2, 16) of words (M, K); last (16, K): the rows after the last 16 m."""
@@ -87,7 +102,7 @@ def _arrange_across(words, last, panels):
 
 @jit
 def _arrange_bytes_across(rows, panels):
-    """Fill panels (P, T, 2, 16, 16, 4) of bytes (64 T, 32 P)."""
+    """Fill panels (P, T, 2, 16, 16, 4) of bytes (64 T, 32 P or more)."""
     stride = rows.strides[0]
     for t in range(panels.shape[1]):
         for g in range(16):
@@ -98,13 +113,14 @@ def _arrange_bytes_across(rows, panels):
 
 
 @jit
-def _arrange_bytes_along(fours, panels):
-    """Fill panels (P, T, 2, 16, 16) of fours (M, 16 T), both uint32."""
-    for j in range(len(fours)):
-        tiles = panels[j // PANEL, :, j % PANEL // 16, :, j % 16]
-        for t in range(len(tiles)):
-            for g in range(16):
-                tiles[t, g] = fours[j, 16 * t + g]
+def _arrange_bytes_along(rows, panels):
+    """Fill panels (P, T, 2, 16, 16, 4) of bytes (16 columns or more, 64 T)."""
+    stride = rows.strides[0]
+    for j in range(0, len(rows), 16):
+        at = address(rows, "uint8") + j * stride
+        to = address(panels, "uint8") + j // PANEL * panels.strides[0] + j % PANEL // 16 * 1024
+        for t in range(panels.shape[1]):
+            _bytes_along(at + 64 * t, stride, to + t * panels.strides[1])
 
 
 def bits_along(words):
@@ -133,19 +149,27 @@ def _rows_after(words, step):
 def bytes_along(rows):
     """Return the layout of bytes whose rows (M, N) are columns of the product."""
     m, n = rows.shape
-    padded = aligned_zeros((m, 64 * words_for(n)), np.uint8)
-    padded[:, :n] = rows.view(np.uint8)
-    panels = aligned_zeros((-(-m // PANEL), words_for(n), 2, 16, 16), np.uint32)
-    _arrange_bytes_along(padded.view(np.uint32), panels)
-    return panels.view(np.uint8).reshape(*panels.shape, 4)
+    make = aligned_zeros if m % PANEL else aligned_empty
+    panels = make((-(-m // PANEL), words_for(n), 2, 16, 16, 4), np.uint8)
+    _arrange_bytes_along(_padded(rows.view(np.uint8), 16), panels)
+    return panels
+
+
+def _padded(rows, step):
+    """Return bytes (R, N), after the last ones zeros up to whole steps of rows and 64 columns."""
+    n_rows, n = rows.shape
+    shape = n_rows + -n_rows % step, 64 * words_for(n)
+    if shape == rows.shape:
+        return np.ascontiguousarray(rows)
+    padded = aligned_zeros(shape, np.uint8)
+    padded[:n_rows, :n] = rows
+    return padded
 
 
 def bytes_across(rows):
     """Return the layout of bytes whose columns (R, N) are those of the product."""
     n_rows, n = rows.shape
     n_panels, n_tiles = -(-n // PANEL), words_for(n_rows)
-    padded = aligned_zeros((64 * n_tiles, PANEL * n_panels), np.uint8)
-    padded[:n_rows, :n] = rows
     panels = aligned_empty((n_panels, n_tiles, 2, 16, 16, 4), np.uint8)
-    _arrange_bytes_across(padded, panels)
+    _arrange_bytes_across(_padded(rows, 64), panels)
     return panels

@@ -90,8 +90,12 @@ def all_rows(rows, n_rows, y, n):
     """Write all rows of a product of n contracted elements to y, on as many threads as pay off."""
     n_columns = y.shape[1] * (64 if y.dtype == np.uint64 else 1)
     work_ns = n_rows * n_columns * n / MACS_PER_NS
-    step = 32 * -(-n_rows // (32 * num_threads()))  # few parts: each turns all bits into bytes
-    shared(lambda i, j: rows(i, j, y[i:j]), n_rows, min(step, 32 * MOST_PAIRS), work_ns)
+    shared(lambda i, j: rows(i, j, y[i:j]), n_rows, rows_per_part(n_rows), work_ns)
+
+
+def rows_per_part(n_rows):
+    """Return the least rows for a thread: many, as each part turns all bits into bytes."""
+    return 32 * min(MOST_PAIRS, -(-n_rows // (32 * num_threads())))
 
 
 def of_bits(words):

@@ -99,12 +99,12 @@ def put_bits(words, n_tiles, size, room, first):
 
 
 @jit
-def put_planes(words, factors, n_tiles, size, room, first):
-    """Copy rows of planes like `put_bits`; words (P, R, K), factors (P,) uint8."""
-    to, pairs = address(room, "uint8") + first, (words.shape[1] + 31) // 32
+def put_planes(words, factors, start, stop, n_tiles, size, room, first):
+    """Copy rows of planes, from start to stop, like `put_bits`; words (P, R, K), factors (P,)."""
+    to, pairs = address(room, "uint8") + first, (stop - start + 31) // 32
     factor, stride = address(factors, "uint8"), words.strides[0]
-    for row in range(words.shape[1]):
-        at = address(words, "uint64") + row * words.strides[1]
+    for row in range(stop - start):
+        at = address(words, "uint64") + (start + row) * words.strides[1]
         for k in range(0, n_tiles, size):
             count = min(size, n_tiles - k)
             own = to + _place(row, pairs, k, count)

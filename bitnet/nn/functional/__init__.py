@@ -21,17 +21,21 @@ from bitnet.nn.functional.recurrent import gru, lstm, rnn
 from bitnet.nn.functional.regression import huber, squared_error
 from bitnet.nn.functional.resizing import global_avg_pool, upsample
 from bitnet.nn.functional.scaled import quantize_scaled, scaled_linear
+from bitnet.nn.functional.selection import argmax, clip, maximum, minimum, where
 from bitnet.nn.functional.shapes import concatenate, reshape
 from bitnet.nn.functional.shift import ap2, shift_batch_norm
+from bitnet.nn.functional.statistics import log_softmax, softmax, stack
 from bitnet.nn.functional.ste import balance, quantize, sign, stochastic_sign, unpack
 
 __all__ = [
     "ap2",
+    "argmax",
     "avg_pool2d",
     "balance",
     "batch_norm",
     "batch_norm_sign",
     "binary_cross_entropy",
+    "clip",
     "concatenate",
     "conv2d",
     "cross_entropy",
@@ -44,8 +48,11 @@ __all__ = [
     "hardtanh",
     "huber",
     "linear",
+    "log_softmax",
     "lstm",
     "max_pool2d",
+    "maximum",
+    "minimum",
     "mixed_conv2d",
     "mixed_linear",
     "normalize",
@@ -62,9 +69,12 @@ __all__ = [
     "scaled_linear",
     "shift_batch_norm",
     "sign",
+    "softmax",
     "squared_error",
     "squared_hinge",
+    "stack",
     "stochastic_sign",
     "unpack",
     "upsample",
+    "where",
 ]

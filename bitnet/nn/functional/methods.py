@@ -4,7 +4,7 @@
 """
 
 from bitnet.autograd import Tensor
-from bitnet.nn.functional import arithmetic, comparisons, shapes
+from bitnet.nn.functional import activations, arithmetic, comparisons, selection, shapes, statistics
 
 __all__ = ["Tensor"]
 
@@ -25,6 +25,18 @@ METHODS = {
     "log": arithmetic.log,
     "tanh": arithmetic.tanh,
     "sigmoid": arithmetic.sigmoid,
+    "relu": activations.relu,
+    "sqrt": statistics.sqrt,
+    "clamp": selection.clip,
+    "softmax": statistics.softmax,
+    "log_softmax": statistics.log_softmax,
+    "argmax": selection.argmax,
+    "min": statistics.min,
+    "var": statistics.var,
+    "std": statistics.std,
+    "squeeze": statistics.squeeze,
+    "unsqueeze": statistics.unsqueeze,
+    "dtype": property(lambda x: x.data.dtype, doc="The type of the numbers."),
     "sum": shapes.sum,
     "mean": shapes.mean,
     "max": shapes.max,

@@ -21,6 +21,7 @@ from bitnet.nn.models.language import LanguageModel, language_model
 from bitnet.nn.models.names import net_named
 from bitnet.nn.models.quicknet import quicknet
 from bitnet.nn.models.reactnet import reactnet
+from bitnet.nn.models.sequences import SequenceClassifier, padded, sequence_classifier
 from bitnet.nn.models.xnornet import xnornet
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "SVHN",
     "Autoencoder",
     "LanguageModel",
+    "SequenceClassifier",
     "alexnet",
     "autoencoder",
     "binary_convnet",
@@ -44,8 +46,10 @@ __all__ = [
     "keyword",
     "language_model",
     "net_named",
+    "padded",
     "quicknet",
     "reactnet",
+    "sequence_classifier",
     "takes_of",
     "xnornet",
 ]

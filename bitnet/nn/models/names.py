@@ -10,6 +10,7 @@ mnist-theano, mnist-torch, cifar10, svhn
                           the papers' nets
 bireal, bireal-small, reactnet, quicknet, xnornet, binarydense, binaryduo, keyword
                           nets of later papers; bireal:32 has 32 channels at first
+autoencoder               bits of an image, and the image from them
 
 For texts, it describes the layers between the token vectors and the scores of the next token:
 
@@ -33,6 +34,7 @@ from bitnet.errors import InputError
 from bitnet.kernels import GATES
 from bitnet.nn.containers import Sequential
 from bitnet.nn.models import feedforward
+from bitnet.nn.models.autoencoder import autoencoder
 from bitnet.nn.models.binarydense import binarydense
 from bitnet.nn.models.binaryduo import binaryduo
 from bitnet.nn.models.bireal import bireal
@@ -42,6 +44,7 @@ from bitnet.nn.models.quicknet import quicknet
 from bitnet.nn.models.reactnet import reactnet
 from bitnet.nn.models.stages import taking
 from bitnet.nn.models.xnornet import xnornet
+from bitnet.nn.norm import BatchNorm
 from bitnet.nn.pixels import ScalePixels
 
 PAPERS = {
@@ -60,6 +63,7 @@ LATER: dict[str, tuple[Callable[..., Any], int]] = {
     "binarydense": (binarydense, 32),
     "binaryduo": (binaryduo, 32),
     "keyword": (keyword, 32),
+    "autoencoder": (autoencoder, 32),
 }
 MAX_LAYERS, MAX_LAYERS_OF_TEXTS, MAX_WEIGHTS = 100, 20, 1 << 29
 WIDTHS = re.compile(r"[1-9]\d{0,6}(,[1-9]\d{0,6})*", re.ASCII)
@@ -73,6 +77,9 @@ EXPECTED_OF_TEXTS = "rnn:512, lstm:300 or gru:256,256 (units of each layer)"
 
 
 BACKWARD = ("grad_format", "rounding", "balance")  # options of layers with bits
+# the only values of other options that nets of later papers take
+FIXED = {"is_float": False, "dropout": (0.0, 0.0), "norm": "batch"}
+FIXED |= {"stochastic": False, "input_planes": 8}
 
 
 def _check_weights(name, inputs, count):
@@ -139,26 +146,31 @@ class LaterNet:
     name: str
     kind: str
     width: int
-    task = "images"
     is_conv = True
+
+    @property
+    def task(self):
+        """What it is trained on: labelled images, or for an autoencoder the pixels alone."""
+        return "pixels" if self.kind == "autoencoder" else "images"
 
     def weights(self, image, n_classes):
         """Return the number of weights for images (rows, columns, channels)."""
         named = self.build(image, n_classes, np.random.default_rng(0)).named_parameters()
         return sum(own.size for name, own in named if name.endswith(".weight"))
 
-    def build(self, image, n_classes, rng, is_float=False, dropout=(0.0, 0.0), **options):
+    def build(self, image, n_classes, rng, lr_scale=1.0, **given):
         """Return the model for images (rows, columns, channels), with the paper's bits."""
-        fixed = {name: own for name, own in options.items() if name not in BACKWARD}
-        if fixed.pop("norm", "batch") != "batch" or fixed.pop("stochastic", False) or fixed:
-            came = ", ".join(sorted(options))
-            expected = "the default recipe and bits, which are those of its paper"
-            raise InputError(f"net {self.name}: got {came}; expected {expected}")
-        if is_float or any(dropout):
-            came = "a float twin" if is_float else "dropout"
-            raise InputError(f"net {self.name} has no {came}; choose mlp:... or conv:...")
-        backward = {name: own for name, own in options.items() if name in BACKWARD}
-        return LATER[self.kind][0](tuple(image), n_classes, rng=rng, width=self.width, **backward)
+        given = given | {"dropout": tuple(given.get("dropout", FIXED["dropout"]))}
+        for name, own in given.items():
+            if name not in BACKWARD and own != FIXED.get(name):
+                came, expected = f"{name} {own!r:.40}", "its paper's bits, and the default recipe"
+                raise InputError(f"net {self.name}: got {came}; expected {expected}")
+        own = {name: given[name] for name in BACKWARD if name in given}
+        classes = () if self.kind == "autoencoder" else (n_classes,)
+        net = LATER[self.kind][0](tuple(image), *classes, rng=rng, width=self.width, **own)
+        for norm in (layer for layer in net.modules() if isinstance(layer, BatchNorm)):
+            norm.gamma.lr_scale = norm.beta.lr_scale = lr_scale
+        return net
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,12 +19,14 @@ from bitnet.analysis.plots import (
     plot_filters,
     plot_histograms,
     plot_quantizers,
+    plot_rates,
     plot_tradeoffs,
     quantizers,
     training,
 )
 from bitnet.quantizers import quantizer_named
 from bitnet.quantizers.names import NAMES as WORDS
+from bitnet.training import RateCurve
 from bitnet.training.log import RunLog
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib (extra plot)")
@@ -111,6 +113,23 @@ def test_curves_of_language_models(unit, axis, test, valid):
 def test_curves_of_different_measures_are_refused(other):
     with pytest.raises(InputError, match=r"logs of words and of .*, whose measures differ"):
         plot_curves([language_log("words"), other])
+
+
+def test_the_loss_by_learning_rate(tmp_path):
+    losses = [2.0, 1.5, 1.0, 0.5, 8.0]
+    curve = RateCurve([0.001, 0.01, 0.1, 1.0, 10.0], losses)
+    figure = plot_rates(curve, path=tmp_path / "a.png")
+    (axes,) = figure.axes
+    each, smooth, mark = axes.lines
+    assert list(each.get_ydata()) == losses
+    assert list(smooth.get_ydata()) == curve.smooth
+    assert set(mark.get_xdata()) == {curve.suggestion}
+    assert "suggested: 0.1" in [text.get_text() for text in axes.get_legend().get_texts()]
+    assert axes.get_xscale() == "log"
+    assert axes.get_ylim()[1] < 8  # a loss that diverged does not flatten the curve
+    assert (tmp_path / "a.png").stat().st_size > 1000
+    same = plot_rates(RateCurve([0.1, 1.0], [1.0, 1.0]), ax=axes)
+    assert same is figure
 
 
 def test_what_a_log_lacks_is_said():
