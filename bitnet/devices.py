@@ -70,19 +70,6 @@ def set_num_threads(n: int) -> None:
     threadpoolctl.threadpool_limits(int(n))
 
 
-def blas_threads(n):
-    """Return a context in which the BLAS uses `n` threads, where threadpoolctl is installed.
-
-    A BLAS waits for its own threads in a loop.  Where other programs use the processors, a small
-    product takes 10 to 20 times as long on two threads as on one.
-    """
-    if importlib.util.find_spec("threadpoolctl") is None:
-        return contextlib.nullcontext()
-    import threadpoolctl
-
-    return threadpoolctl.threadpool_limits(n, "blas")
-
-
 @functools.cache
 def blas_libraries():
     """Return threadpoolctl's controllers of the BLAS libraries; none where it is not installed."""

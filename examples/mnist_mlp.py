@@ -72,9 +72,8 @@ def main():
     if args.twin:
         rng, data = np.random.default_rng(args.seed), data.with_images(bitnet.data.scale_pixels)
         twin, schedule = float_mlp(sizes, rng=rng).to(device), schedules.Cosine(1e-3, args.epochs)
-        with bitnet.devices.blas_threads(args.threads or 1):
-            report.estimate("float twin", step, twin, cross_entropy, data, args.epochs)
-            train(twin, schedule, cross_entropy, data, args, rng)
+        report.estimate("float twin", step, twin, cross_entropy, data, args.epochs)
+        train(twin, schedule, cross_entropy, data, args, rng)
         rows.insert(0, report.row("float twin", twin, data.test_images, data.test_labels))
         report.print_table(rows)
     report.write_json(args.json, args, agreement, rows)

@@ -98,6 +98,7 @@ class Compiled:
         array, pixels, int64, empty = np.ndarray, np.dtype(np.uint8), np.dtype(np.int64), np.empty
         shape, local, loop, held = self.shape, self._local, self.loop, self._held
         run, pays, is_row = self.run, self.pays, len(self.shape) == 1
+        n_pixels = math.prod(self.shape)
         few = int(2 * LEAST_NS // (self.work_ns + 1))  # rows that one thread computes
 
         def of_pixels(x, classes):
@@ -108,7 +109,7 @@ class Compiled:
             if rows > few and not pays(rows):
                 return None
             if not is_row:
-                x = x.reshape(rows, -1)
+                x = x.reshape(rows, n_pixels)
             if not x.flags.carray:  # Numba would compile again for another type
                 x = x.copy()
             y = empty(rows if classes else (rows * n + 1) // 2, int64)

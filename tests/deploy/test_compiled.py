@@ -288,7 +288,7 @@ def test_small_nets_use_every_operation():
     for name, model, x in small_nets():
         graph = bitnet.freeze(disturb(model, 0), x).graph
         assert graph.loop is not None, (name, graph.not_covered)
-        for rows in (1, 2, 5):
+        for rows in (0, 1, 2, 5):
             assert_at_once(graph, x[:rows])
         for table in graph.loop.tables:
             used |= {program.OPERATIONS[row[0]] for row in table[1:]}
@@ -336,3 +336,11 @@ def test_execution_names_the_node_that_is_not_covered():
     layers = nn.QuantLinear(70, 33, rng=np.random.default_rng(0)), nn.BatchNorm(33), Apply("tanh")
     net = bitnet.freeze(nn.Sequential(*layers), np.zeros((3, 70), np.uint8))
     assert net.compile().execution == "node by node: node 4 (tanh): no operation"
+
+
+def test_no_images_have_no_classes():
+    name, model, x = next(small_nets())
+    net = bitnet.freeze(model, x)
+    assert net.graph.of_pixels(x, True) is not None, name
+    assert net.predict(x[:0]).shape == (0,)
+    assert net.scores(x[:0]).shape == (0, 4)

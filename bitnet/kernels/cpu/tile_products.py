@@ -1,6 +1,6 @@
 """Products on tiles: the choice between tiles and other kernels, and the loop over blocks of rows.
 
-A product has a function that copies some of its rows into tiles (`tile_rows`, `copied_patches`) and
+A product has a function that copies some of its rows into tiles (`tile_rows`, `of_patches`) and
 a layout of its columns (`tile_layouts`).  Each thread works in a room of its own.
 """
 
@@ -40,9 +40,9 @@ def pay(kind, n_rows, n_columns, n):
 def product(put, panels, kinds, kind, given):
     """Return a function of (start, stop, y) that writes rows of a product to y (R, .).
 
-    `put(i, j, n_tiles, size, room, first)` copies rows from i to j into the room; `panels`,
-    `kinds` and `kind` see `tile_loops.loops`; `given(i, j)` returns what it needs to finish these
-    rows, a dictionary.
+    `put(i, j, n_tiles, size, room, first)` copies rows from i to j into a room.  `given(i, j)`
+    returns the arguments of `tile_loops.loops` that turn their totals into results, from the table
+    to the flips.  The panels, kinds and kind are also those of `loops`.
     """
     n_tiles, form = panels.shape[1], tiles.form()
     loop = loops(form, kinds, panels.dtype == np.uint64, kind)
