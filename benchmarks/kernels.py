@@ -1,6 +1,6 @@
 """Benchmark of the kernels against NumPy's float32 products, on one thread unless stated.
 
-    python benchmarks/kernels.py            the whole table, about two minutes
+    python benchmarks/kernels.py            the whole table, about four minutes
     python benchmarks/kernels.py --level avx2     the products of one level
 
 First, each kernel is compared with the reference on rows of the timed operands.  Then the
@@ -62,17 +62,62 @@ def xnor(b, m, n):
     row(f"xnor_sign {b} x {m} x {n}", b * m * n, [product, by_sign])
 
 
+def peers(b, m, n):
+    """Return float32 in NumPy and, where installed, low-precision products of others, by name.
+
+    The factors are (B, N) and (N, M).  onnxruntime multiplies unsigned with signed bytes.
+    """
+    left, right = floats(b, n), floats(n, m)
+    contestants = {"numpy": lambda: left @ right}
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(1)
+        halves = [torch.from_numpy(x).bfloat16() for x in (left, np.ascontiguousarray(right.T))]
+        contestants["torch bf16"] = lambda: torch.mm(halves[0], halves[1].T)
+        whole = [torch.randint(-127, 128, size, dtype=torch.int8) for size in ((b, n), (m, n))]
+        contestants["torch _int_mm"] = lambda: torch._int_mm(whole[0], whole[1].T)
+    with contextlib.suppress(ImportError):
+        contestants["onnxruntime MatMulInteger"] = matmul_integer(b, m, n)
+    return contestants
+
+
+def matmul_integer(b, m, n):
+    """Return onnxruntime's product of bytes as a function."""
+    import onnx
+    import onnxruntime
+
+    weight = RNG.integers(-127, 128, (n, m)).astype(np.int8)
+    node = onnx.helper.make_node("MatMulInteger", ["x", "w"], ["z"])
+    ends = [
+        onnx.helper.make_tensor_value_info("x", onnx.TensorProto.UINT8, [b, n]),
+        onnx.helper.make_tensor_value_info("z", onnx.TensorProto.INT32, [b, m]),
+    ]
+    weights = [onnx.numpy_helper.from_array(weight, "w")]
+    graph = onnx.helper.make_graph([node], "product", ends[:1], ends[1:], weights)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    model.ir_version = 10  # older than the newest, for older versions of onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    where = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=where)
+    x = RNG.integers(0, 256, (b, n), dtype=np.uint8)
+    return lambda: session.run(None, {"x": x})
+
+
 def tables(b, m, n):
-    """Time numbers times signs: 6- and 8-bit integers, floats and pixels."""
+    """Time numbers times signs and pixels: 6- and 8-bit integers, and floats."""
     grad, weight = floats(b, m), signs(m, n)
-    factor = weight.signs(np.float32)
-    for bits in (6, 8):
-        x = kernels.round_gradient(grad, bits)
+    factor, others = weight.signs(np.float32), peers(b, n, m)
+    names = "over " + ", ".join(others)
+    factors = {"": weight, " x pixels": RNG.integers(0, 256, (m, n), dtype=np.uint8)}
+    for name, bits in (("", 6), ("", 8), (" x pixels", 8)):
+        x, right = kernels.round_gradient(grad, bits), factors[name]
         part = kernels.Quantized(x.values[:5], x.scales[:5], x.largest)
-        expected = reference.signed_gemm(part, weight)
-        assert np.array_equal(kernels.signed_gemm(x, weight)[:5], expected)
-        both = [lambda: grad @ factor, lambda x=x: kernels.signed_gemm(x, weight)]
-        row(f"signed_gemm int{bits} {b} x {m} x {n}", b * m * n, both)
+        expected = reference.signed_gemm(part, right)
+        assert np.array_equal(kernels.signed_gemm(x, right)[:5], expected)
+        runs = [*others.values(), lambda x=x, right=right: kernels.signed_gemm(x, right)]
+        row(f"signed_gemm int{bits}{name} {b} x {m} x {n}", b * m * n, runs, names)
     exact = grad[:5].astype(np.float64) @ factor
     both = [lambda: grad @ factor, lambda: kernels.signed_gemm(grad, weight)]
     blas, ours = (abs(product()[:5] - exact).max() for product in both)
@@ -82,7 +127,8 @@ def tables(b, m, n):
 
 def planes(b, m, n):
     """Time 2-, 3-, 4- and 8-bit inputs times signs, and times weights with as many bits."""
-    left, right = floats(b, n), floats(n, m)
+    others = peers(b, m, n)
+    names = "over " + ", ".join(others)
     for bits, own in ((2, 1), (3, 1), (4, 1), (8, 1), (2, 2), (3, 3), (4, 4), (8, 8)):
         x, weight = (
             kernels.BitPlanes(signs(k, rows, n), [1 << p for p in range(k)])
@@ -91,13 +137,13 @@ def planes(b, m, n):
         weight = kernels.prepare(weight if own > 1 else weight.bits[0])
         expected = reference.plane_gemm(x.with_bits(x.bits[:, :3]), weight)
         assert np.array_equal(kernels.plane_gemm(x, weight)[:3], expected)
-        both = [lambda: left @ right, lambda x=x, w=weight: kernels.plane_gemm(x, w)]
-        row(f"plane_gemm {bits} x {own} bits {b} x {m} x {n}", b * m * n, both)
+        runs = [*others.values(), lambda x=x, w=weight: kernels.plane_gemm(x, w)]
+        row(f"plane_gemm {bits} x {own} bits {b} x {m} x {n}", b * m * n, runs, names)
     pixels, weight = RNG.integers(0, 256, (b, n), dtype=np.uint8), kernels.prepare(signs(m, n))
     expected = reference.plane_gemm(pixels[:3], weight)
     assert np.array_equal(kernels.plane_gemm(pixels, weight)[:3], expected)
-    both = [lambda: left @ right, lambda: kernels.plane_gemm(pixels, weight)]
-    row(f"plane_gemm pixels {b} x {m} x {n}", b * m * n, both)
+    runs = [*others.values(), lambda: kernels.plane_gemm(pixels, weight)]
+    row(f"plane_gemm pixels {b} x {m} x {n}", b * m * n, runs, names)
 
 
 def packing(b, n):
@@ -198,15 +244,17 @@ def main():
             from bitnet.kernels.cpu import using_level
 
             stack.enter_context(using_level(args.level))
-        print("\n".join(machine.lines()))
+        print("\n".join(machine.lines("torch", "onnxruntime")))
         print(f"\n{'':44} {'ms':>9} {'GMAC/s':>9}  speedup over float32 in NumPy")
         for b, n in ((4096, 4096), (1000, 784), (1000, 4096), (100, 4096), (1, 4096)):
             xnor(b, 4096, n)
-        if args.level:
+        if args.level == "portable":
             return
         tables(1000, 4096, 4096)
         planes(1000, 4096, 4096)
         planes(100, 4096, 784)
+        if args.level:
+            return
         for width in (2048, 4096):
             for batch in (100, 1000):
                 layer_step(batch, width)

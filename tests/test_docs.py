@@ -133,7 +133,7 @@ def test_the_program_of_the_readme_runs(tmp_path, monkeypatch, capsys):
 
 def test_the_python_of_the_pages_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    pages = ["README.md", "docs/python.md", "docs/training.md"]
+    pages = ["README.md", "docs/architectures.md", "docs/python.md", "docs/training.md"]
     assert [name for name in TEXT if python_of(name)] == pages
     sizes = [784, 512, 512, 512, 10]
     model = bitnet.nn.models.binary_mlp(sizes, rng=np.random.default_rng(0))
@@ -143,6 +143,8 @@ def test_the_python_of_the_pages_runs(tmp_path, monkeypatch):
     vocabulary = bitnet.data.Vocabulary(["<unk>", "<eos>", "the"], "words")
     bitnet.freeze(language, vocabulary=vocabulary).save("word_lstm_44.frozen.npz")
     Experiment({"net": "mlp:8", "data": "embedded", "limit": 100}).save("net.checkpoint")
+    exec(python_of("docs/architectures.md"), names := {})
+    assert names["net"].predict([[5, 7, 0], [1, 2, 3]]).shape == (2,)
     exec(python_of("docs/python.md"), names := {})
     assert names["frozen"].sizes == [784, 8, 10]
     assert names["net"].layers[0].bits.signs().shape == (512, 784)

@@ -25,8 +25,9 @@ from bitnet.training.trained import Trained, load_net
 
 MNIST, CIFAR = (28, 28, 1), (32, 32, 3)
 NET = (
-    f"a checkpoint, a net from `bitnet freeze`, or a name: {', '.join([*PAPERS, *LATER])}, mlp:512,512 "
-    "(units), conv:32,32/64,64/256 (blocks of 3x3 convolutions/units), lstm:300 (a language model)"
+    f"a checkpoint, a net from `bitnet freeze`, or a name: {', '.join([*PAPERS, *LATER])}, "
+    "mlp:512,512 (units), conv:32,32/64,64/256 (blocks of 3x3 convolutions/units), lstm:300 "
+    "(a language model)"
 )
 BITS = "1 to 8, or a quantizer, such as log:4; default: 1, for language models 4"
 FLAGS = {

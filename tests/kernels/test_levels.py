@@ -35,7 +35,7 @@ EVERY_KERNEL = """
 import numpy as np
 from bitnet import kernels
 from bitnet.kernels import reference
-from bitnet.kernels.cpu import level, level_reason
+from bitnet.kernels.cpu import jit, level, level_reason, tiles
 
 rng = np.random.default_rng(0)
 pack = kernels.pack
@@ -49,6 +49,11 @@ assert (columns.values == reference.round_gradient(grad.T, 127, None).values).al
 assert (kernels.xnor_gemm(x, weight) == reference.xnor_gemm(x, weight)).all()
 assert kernels.xnor_sign(x, weight, steps) == reference.xnor_sign(x, weight, steps)
 assert (kernels.plane_gemm(pixels, weight) == reference.plane_gemm(pixels, weight)).all()
+if not jit.config.DISABLE_JIT:
+    with tiles.emulated():
+        assert (kernels.xnor_gemm(x, weight) == reference.xnor_gemm(x, weight)).all()
+        assert kernels.xnor_sign(x, weight, steps) == reference.xnor_sign(x, weight, steps)
+        assert (kernels.plane_gemm(pixels, weight) == reference.plane_gemm(pixels, weight)).all()
 for left, right in ((rows, weight), (columns, x), (columns, pixels)):
     expected = reference.signed_gemm(left, right)
     assert (kernels.signed_gemm(left, right) == expected).all()
@@ -364,6 +369,17 @@ def test_no_permission_is_asked_for_without_the_features(monkeypatch):
     monkeypatch.setattr(jit, "_features", lambda: AMX - {"amx-int8"})
     monkeypatch.setattr(jit.permission, "refusal", lambda: pytest.fail("asked"))
     assert jit.missing("amx") == ["amx-int8"]
+
+
+@on_x86
+def test_tiles_that_only_the_environment_claims():
+    """Compiled for tiles, but not run where Linux grants none: on processors that have none."""
+    code = "from bitnet.kernels.cpu import level, level_reason\nprint(level(), '|', level_reason())"
+    features = "+64bit," + ",".join(f"+{name}" for name in sorted(AMX))
+    level, _, reason = python(code, NUMBA_CPU_FEATURES=features).strip().partition(" | ")
+    refused = jit.permission.refusal()
+    assert level == ("avx512" if refused else "amx")
+    assert reason.endswith(f"amx lacks {refused}" if refused else "avx512vpopcntdq")
 
 
 ASKED = """

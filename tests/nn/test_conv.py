@@ -97,6 +97,20 @@ def test_a_convnet_learns_stripes(build):
     assert bitnet.training.evaluate(net, x, labels) == 1.0
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_the_same_padding_at_every_stride(stride, dilation):
+    for size in (1, 2, 3, 4):
+        window = window_of(size, stride, "same", dilation=dilation)
+        assert window.output(7, 8) == (-(-7 // stride), -(-8 // stride))
+
+
+def test_padding_of_each_side():
+    assert window_of(3, padding=((0, 1), (2, 0))).padding == ((0, 1), (2, 0))
+    assert window_of(3, padding=(1, 2)).padding == ((1, 1), (2, 2))
+    assert window_of((3, 1), padding=((0, 1), 0)).padding == ((0, 1), (0, 0))
+
+
 def test_a_step_leaves_the_signs_of_the_filters():
     layer = BinaryConv2d(3, 5, rng=np.random.default_rng(0), kernel_size=3, padding="same")
     before = layer.bits

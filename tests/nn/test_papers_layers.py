@@ -311,3 +311,18 @@ def test_the_scale_has_a_gradient():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+class Sum(nn.Module):
+    """The sum of two float convolutions of the same images."""
+
+    def __init__(self):
+        self.left, self.right = (nn.Conv2d(3, 17, 1, rng=RNG) for _ in range(2))
+
+    def forward(self, x):
+        return self.left(x) + self.right(x)
+
+
+def test_images_are_added_line_by_line():
+    model = Sum().eval()
+    assert np.array_equal(bitnet.freeze(model, NUMBERS[:1]).scores(NUMBERS), model(NUMBERS).data)

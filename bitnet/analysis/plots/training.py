@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST_LOGS, MOST_LAYERS, MOST_EPOCHS = 7, 12, 6
 MEASURES = {  # kind: title, the thin line, axis, figures of the test and the thin line, factor
     "images": ("accuracy", "training", "accuracy (%)", "test_accuracy train_accuracy", 100),
+    "regression": ("R^2", "training", "R^2", "test_r2 train_r2", 1),
+    "multilabel": ("F1", "training", "F1 (%)", "test_f1 train_f1", 100),
     "words": ("perplexity", "validation", "perplexity", "test_perplexity valid_perplexity", 1),
     "characters": ("bits per character", "validation", "bits", "test_bits valid_bits", 1),
 }
@@ -39,7 +41,7 @@ def plot_curves(
     """Plot loss, accuracy, flip ratio and learning rate by epoch, for one or more trainings.
 
     For language models, perplexity or bits per character on the test and validation texts
-    replaces accuracy.
+    replaces accuracy; for a regression R^2 does, and for several labels F1.
 
     Parameters
     ----------
@@ -114,7 +116,8 @@ def _draw_curves(axes, logs, labels, title, axis, figures, factor):
 def _kind(log):
     """Return the kind of data a training was measured on: one of MEASURES."""
     if not log.series("valid_loss")[0]:
-        return "images"
+        own = {"test_r2": "regression", "test_f1": "multilabel"}
+        return next((kind for name, kind in own.items() if log.series(name)[0]), "images")
     return "characters" if log.settings.get("unit") == "characters" else "words"
 
 

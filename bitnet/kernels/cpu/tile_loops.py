@@ -14,6 +14,7 @@ load and store totals.  After the last block of a panel the totals become intege
 import functools
 
 from bitnet.kernels.cpu.emit import address, routine
+from bitnet.kernels.cpu.tile_choice import MOST_ROWS
 from bitnet.kernels.cpu.tile_rows import TILE_PAIR
 from bitnet.kernels.cpu.tiles import FORMS, PLACE, REGISTERS, TILE_BYTES, ZEROS, tile_jit
 
@@ -25,14 +26,13 @@ TOTALS = PLACE + 2 * BLOCK_BYTES  # the first byte of the totals in a room, afte
 PAIR_TOTALS = 4 * TILE_BYTES  # bytes
 SPARE = REGISTERS + 8 * TILE_BYTES  # the first byte of a part of the result, (16, 32) numbers
 ROW_BYTES = 1 << 19  # of rows in the L2 cache
-MOST_PAIRS = 32
 
 
 def shape_of(n_tiles):
     """Return the tiles per block, equal but for the last, and the rows that share a room."""
     size = -(-n_tiles // -(-n_tiles // BLOCK))
     pairs = ROW_BYTES // (TILE_PAIR * n_tiles)
-    return size, 32 * max(1, min(MOST_PAIRS, pairs))
+    return size, max(32, min(MOST_ROWS, 32 * pairs))
 
 
 def room_bytes(n_tiles, n_rows):
@@ -123,7 +123,6 @@ def _control_routine(form, name):
 
 def _stored(e, totals, y, stride, count, value, past):
     """Store 32 numbers of each of `count` rows; `value(row, sums, offset)` makes 16 of them."""
-
     store = e.store_past if past else e.store
 
     def row(r, _):
@@ -139,6 +138,7 @@ def _stored(e, totals, y, stride, count, value, past):
 def _finish_routine(kind, affine, past=False):
     """Make a routine that writes 32 columns of some rows of the result from totals.
 
+    affine: whether there are gains and shifts other than 1 and 0
     kind "integers": gain * total + base
     kind "floats":   (gain * total + shift) * scale; shifts int32 and scales float32 of each row
     kind "signs":    (total >= limit) ^ flip
@@ -216,11 +216,8 @@ def loops(form, kinds, of_bits, kind):
         """
         start, base = address(room, "uint8"), address(panels, "uint64 uint8")
         to, stride, n_rows = address(y, "int32 float32 uint64"), y.strides[0], len(y)
-        table, of, flip = (
-            address(tables, "int32"),
-            address(classes, "int64"),
-            address(flips, "uint32"),
-        )
+        table, of = address(tables, "int32"), address(classes, "int64")
+        flip = address(flips, "uint32")
         shift, scale = address(shifts, "int32"), address(scales, "float32")
         n_panels, n_tiles, pairs = len(panels), panels.shape[1], (n_rows + 31) // 32
         n_blocks, n_columns = (n_tiles + size - 1) // size, y.shape[1]

@@ -23,6 +23,16 @@ class Maximum(_Broadcast):
 def maximum(a: TensorLike, b: TensorLike) -> Tensor:
     """Return the elementwise maximum, with broadcasting; equal elements share the gradient.
 
+    Parameters
+    ----------
+    a, b : Tensor or array or number
+        Numbers whose shapes broadcast.
+
+    Returns
+    -------
+    Tensor
+        In the type of an operation on both.
+
     Examples
     --------
     >>> maximum([1.0, -2.0], 0.0).data
@@ -43,6 +53,16 @@ class Minimum(Maximum):
 def minimum(a: TensorLike, b: TensorLike) -> Tensor:
     """Return the elementwise minimum, with broadcasting; equal elements share the gradient.
 
+    Parameters
+    ----------
+    a, b : Tensor or array or number
+        Numbers whose shapes broadcast.
+
+    Returns
+    -------
+    Tensor
+        In the type of an operation on both.
+
     Examples
     --------
     >>> minimum([1.0, -2.0], 0.0).data
@@ -53,6 +73,18 @@ def minimum(a: TensorLike, b: TensorLike) -> Tensor:
 
 def clip(x: TensorLike, low: TensorLike = None, high: TensorLike = None) -> Tensor:
     """Return x with its elements at least `low` and at most `high`; also the method `x.clamp`.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Numbers of any shape.
+    low, high : Tensor or array or number, optional
+        The bounds, whose shapes broadcast; None for no bound.
+
+    Returns
+    -------
+    Tensor
+        Shape of all, broadcast.
 
     Examples
     --------
@@ -79,6 +111,18 @@ class Where(_Broadcast):
 def where(condition: TensorLike, a: TensorLike, b: TensorLike) -> Tensor:
     """Return elements of a where a condition is true, and of b elsewhere, with broadcasting.
 
+    Parameters
+    ----------
+    condition : Tensor or array
+        Booleans or integers, of which 0 is false.
+    a, b : Tensor or array or number
+        Numbers whose shapes broadcast with that of the condition.
+
+    Returns
+    -------
+    Tensor
+        In the type of an operation on a and b.
+
     Examples
     --------
     >>> x = Tensor([1.0, -2.0])
@@ -102,6 +146,18 @@ class ArgMax(Function):
 
 def argmax(x: TensorLike, axis: Axes = None) -> Tensor:
     """Return the position of the largest element of an axis, or of the flat Tensor; no gradient.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Numbers, at least one.
+    axis : int, optional
+        The axis; by default all elements in their order.
+
+    Returns
+    -------
+    Tensor
+        int64 of the shape without the axis.
 
     Examples
     --------

@@ -54,6 +54,18 @@ def std(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Tensor:
 def softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """Return the softmax over an axis: `exp(x) / sum exp(x)`; also the method `x.softmax`.
 
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of any shape with axes.
+    axis : int, optional
+        The axis over which exponentials are added.
+
+    Returns
+    -------
+    Tensor
+        Positive floats that add up to 1.
+
     Examples
     --------
     >>> softmax([[0.0, 0.0]]).data
@@ -66,6 +78,18 @@ def softmax(x: TensorLike, axis: int = -1) -> Tensor:
 
 def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """Return the logarithm of the softmax over an axis; also the method `x.log_softmax`.
+
+    Parameters
+    ----------
+    x : Tensor or array
+        Floats of any shape with axes.
+    axis : int, optional
+        The axis over which exponentials are added.
+
+    Returns
+    -------
+    Tensor
+        Floats of at most 0.
 
     Examples
     --------
@@ -111,6 +135,18 @@ def unsqueeze(x: TensorLike, axis: int) -> Tensor:
 
 def stack(*parts: TensorLike, axis: int = 0) -> Tensor:
     """Return Tensors of one shape along a new axis.
+
+    Parameters
+    ----------
+    *parts : Tensor or array
+        One or more, of one shape and type.
+    axis : int, optional
+        The position of the new axis.
+
+    Returns
+    -------
+    Tensor
+        With one more axis, whose size is the number of parts.
 
     Examples
     --------

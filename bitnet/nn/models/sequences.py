@@ -162,11 +162,8 @@ def sequence_classifier(
     }
     recurrent = KINDS[kind](width, units, rng=rng, num_layers=layers, **few, **options)
     quantizer = recurrent.activation_quantizer
-    own = {
-        "activation_quantizer": activation_quantizer,
-        "half": math.sqrt(3) if kind == "rnn" else 0.1,
-    }
-    embedding = Embedding(vocabulary, width, rng=rng, **own)
+    half, bits = math.sqrt(3) if kind == "rnn" else 0.1, activation_quantizer
+    embedding = Embedding(vocabulary, width, rng=rng, activation_quantizer=bits, half=half)
     if weight_quantizer is None:
         decoder: Any = Linear(units, n_classes, rng=rng)
     else:

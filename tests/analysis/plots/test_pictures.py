@@ -109,6 +109,18 @@ def test_curves_of_language_models(unit, axis, test, valid):
     assert [len(axes.lines) for axes in figure.axes] == [2, 4, 2, 2]
 
 
+@pytest.mark.parametrize(("name", "axis", "factor"), [("r2", "R^2", 1), ("f1", "F1 (%)", 100)])
+def test_curves_of_other_targets(name, axis, factor):
+    epochs = [
+        {"epoch": e, "loss": 1 / e, f"test_{name}": e / 4, f"train_{name}": e / 3} for e in (1, 2)
+    ]
+    measure = plot_curves([RunLog("run", {}, epochs)]).axes[1]
+    assert measure.get_ylabel() == axis
+    test, train = (line.get_ydata() for line in measure.lines)
+    assert np.allclose(test, [factor / 4, factor / 2])
+    assert np.allclose(train, [factor / 3, factor * 2 / 3])
+
+
 @pytest.mark.parametrize("other", [BINARY, language_log("characters")])
 def test_curves_of_different_measures_are_refused(other):
     with pytest.raises(InputError, match=r"logs of words and of .*, whose measures differ"):
