@@ -29,7 +29,7 @@ import bitnet
 from bitnet import kernels
 from bitnet.nn import models
 
-WIDTHS, BATCHES = (32, 128, 512, 1024, 2048, 4096), (1, 100, 10_000)
+WIDTHS, BATCHES = (32, 128, 512, 2048, 4096), (1, 8, 100, 10_000)
 RNG = np.random.default_rng(0)
 
 

@@ -20,9 +20,9 @@ from bitnet.kernels.threads import LEAST_NS, shared
 
 ROOM = 1 << 19  # bytes of the values of a block, half of a small second-level cache
 MOST_ROWS = 512  # of a block
-# of products of bytes in the rows that the walk takes at once: its other kernels for them are
-# faster, which pays for the time between kernels
-MOST_BYTES_NS, USUAL_ROWS = 150_000, 200
+# of the rows that the walk takes at once: what its other kernels for products of bytes may save is
+# about the time between its kernels
+MOST_SAVED_NS, USUAL_ROWS = 50_000, 200
 
 
 class Compiled:
@@ -30,20 +30,24 @@ class Compiled:
 
     Attributes
     ----------
-    table : int64 array (1 + operations, columns)
-        The operations, after a row that each thread completes.
+    tables : list of int64 arrays (1 + operations, columns)
+        The operations, after a row that each thread completes; the last one returns the classes
+        instead of the scores, if there are any.
     constants : uint8 array
         Weights, thresholds and floats.
     block : int
         The rows that are computed at once.
-    work_ns : float
-        The approximate time of one row.
+    work_ns, saved_ns : float
+        The approximate time of one row, and what the kernels of the walk save of it.
+    of_pixels : function
+        Of an array and whether classes are wanted: the scores or classes, or None for an array
+        that is not one of pixels, or where the walk is faster.
     """
 
     def __init__(self, graph: Any, program: Any, one_step: bool = False) -> None:
         own = Builder(graph, program, one_step)
         self.loop, self.one_step, self.work_ns = program.loop, one_step, own.work_ns
-        self.bytes_ns = own.bytes_ns if program.has_bytes() else 0
+        self.saved_ns = own.bytes_ns * program.saved_elsewhere()
         self.results, self.per_result = own.results, own.left
         self.firsts = [node.shape[0] for node in graph.inputs]
         self.constants = _aligned(own.n_bytes)
@@ -81,7 +85,7 @@ class Compiled:
 
     def pays(self, rows: int) -> bool:
         """Return whether this is faster for so many rows than one kernel after the other."""
-        return min(rows, USUAL_ROWS) * self.bytes_ns <= MOST_BYTES_NS
+        return min(rows, USUAL_ROWS) * self.saved_ns <= MOST_SAVED_NS
 
     def run(self, x: np.ndarray, y: np.ndarray, classes: bool) -> None:
         """Write the results of the rows of x (B, bytes) to y; many rows are shared by threads."""

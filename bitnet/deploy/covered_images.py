@@ -112,7 +112,7 @@ def pool(self, i, node):
         return pooled(self, self.sizes(i), node.window, x, np.zeros(x.words, np.uint64))
     x = self.integers(x) if x.coefficients else x
     is_float = self.graph.values[j].kind == "float32"
-    name = {"maxpool": "largest", "sumpool": "sum", "avgpool": "mean"}[node.kind]
+    name = {"maxpool": "largest", "sumpool": "sum", "avgpool": "mean"}.get(node.kind)
     if name == "largest":  # a maximum of NaN is that of the first tap, which may be outside
         need(not is_float or not _is_padded(node.window), "padded floats")
     kind, outside = (np.float32, 0) if is_float else (np.int32, LEAST if name == "largest" else 0)

@@ -152,7 +152,8 @@ class FrozenGraph:
 
     def of_pixels(self, x: Any, classes: bool) -> Any:
         """Return the scores or classes of unchecked pixels at once, or None if it cannot be."""
-        if kernels.implementation() != "numba" or (loop := self.loop) is None:
+        loop = self._compiled[0]
+        if loop is None or kernels.implementation() != "numba":
             return None
         return loop.of_pixels(x, classes)
 

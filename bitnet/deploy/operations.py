@@ -142,6 +142,7 @@ class Builder:
     def row(self, operation, x=None, y=None, **columns):
         """Append an operation to the table, by default for each position of the result."""
         of = y or x
+        need(operation in self.program.OPERATIONS, "no operation")
         own = {"operation": self.program.OPERATIONS.index(operation), "of": self.zero}
         own |= {"lines": of.lines, "wide": of.wide}
         own |= {} if x is None else x.columns("x")

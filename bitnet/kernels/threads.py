@@ -10,7 +10,6 @@ never waits for a thread that has not begun.  A thread that another program slow
 pieces.
 """
 
-import collections
 import functools
 import os
 import queue
@@ -75,7 +74,7 @@ class _Job:
     def __init__(self, run, count, size):
         self.run, self.count, self.size = run, count, size
         self.starts = iter(range(0, count, size))
-        self.came, self.left = collections.deque(), collections.deque()  # one entry per helper
+        self.came, self.left = [], []  # one entry per helper, which may come late
         self.done = queue.SimpleQueue()
 
     def work(self):
@@ -107,7 +106,7 @@ class _Job:
             except KeyboardInterrupt as interrupt:
                 errors = [interrupt]
         self.run = None  # a thread that comes later shall keep no arrays
-        return errors + [error for error in self.left if error is not None]
+        return errors + [error for error in self.left[:] if error is not None]
 
 
 def _start(n):

@@ -235,6 +235,21 @@ def test_a_folder_of_phone_pictures(folder, capsys):
         main(["predict", "a.npz", "photos/dark/IMG_99.HEIC"])
 
 
+def test_seeds_and_then_other_data(folder, capsys):
+    """A net of one table begins the training on another with the same columns and more classes."""
+    table(folder / "one.csv", 80)
+    words = ("--net", "mlp:16", "--epochs", "2", "--batch", "10")
+    said = bitnet_says(capsys, "train", "--data", "one.csv", *words, "--seeds", "0-1")
+    assert "mean of 2" in said
+    assert load_trained("mlp-16-one.seed1.checkpoint").settings["seed"] == 1
+    table(folder / "two.csv", 80, label=("low", "high"))
+    (folder / "two.csv").write_text((folder / "two.csv").read_text() + "1,2,3,broken\n" * 9)
+    start = ("--init", "mlp-16-one.seed0.checkpoint", "--out", "two.checkpoint")
+    said = bitnet_says(capsys, "train", "--data", "two.csv", *words, *start)
+    assert "not loaded: layers.4.weight ((2, 16) there, (3, 16) here)" in said
+    assert load_trained("two.checkpoint").classes == ("broken", "high", "low")
+
+
 def test_a_resumed_training_reads_the_same_file(folder):
     table(folder / "t.csv")
     main(["train", *QUICK, "--data", "t.csv", "--quiet", "--recipe", "default", "--float"])

@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import sys
 import threading
 import time
 import weakref
@@ -144,3 +145,18 @@ def test_a_forked_process_opens_threads_of_its_own():
     assert results.get(timeout=30) == 9
     child.join(30)
     assert child.exitcode == 0
+
+
+def test_helpers_may_come_while_the_errors_are_read():
+    """A thread that comes late finds no piece and reports that it has left, at any time."""
+    job = threads._Job(lambda start, stop: None, 1, 1)
+    late = threading.Thread(target=lambda: [job.help() for _ in range(4000)])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        late.start()
+        while late.is_alive():
+            assert job.end() == []
+    finally:
+        sys.setswitchinterval(interval)
+        late.join()

@@ -20,7 +20,15 @@ if importlib.util.find_spec("numba") is None:
     pytest.skip("Numba is not installed", allow_module_level=True)
 
 from bitnet.kernels import threads
-from bitnet.kernels.cpu import jit, tile_bytes, tile_layouts, tile_loops, tile_products, tiles
+from bitnet.kernels.cpu import (
+    jit,
+    products,
+    tile_choice,
+    tile_layouts,
+    tile_loops,
+    tile_products,
+    tiles,
+)
 
 pytestmark = pytest.mark.skipif(
     bool(jit.config.DISABLE_JIT), reason="tiles are compiled, and NUMBA_DISABLE_JIT is set"
@@ -40,8 +48,8 @@ def form(request, monkeypatch):
         return
     if lacks := jit.missing("amx"):
         pytest.skip(f"the level amx needs {', '.join(lacks)}")
-    for kind in tile_products.FASTER_FROM:
-        monkeypatch.setitem(tile_products.FASTER_FROM, kind, ((0, 0),))
+    for kind in tile_choice.FASTER_FROM:
+        monkeypatch.setitem(tile_choice.FASTER_FROM, kind, ((0, 0),))
     with jit.using_level("amx"):
         yield request.param
 
@@ -88,7 +96,7 @@ def test_integers_of_few_bits(rows, m, n, seed, left, right, first, second):
     numbers = planes(seed + 2, right, m, n, offset=second)
     pixels = np.random.default_rng(seed).integers(0, 256, (rows, n), dtype=np.uint8)
     for a, b in ((x, weight), (pixels, weight), (x, numbers), (pixels, numbers)):
-        assert tile_bytes.product_pays(a, b)
+        assert tile_choice.pay("bytes", rows, m, n)
         same("plane_gemm", a, b)
     same("plane_gemm", bits(seed, rows, n), numbers)
 
@@ -104,7 +112,7 @@ def test_gradients(rows, n, m, seed, largest, coefficients, offset):
     own = planes(seed, coefficients, m, n, offset=offset)
     scaled = planes(seed, coefficients, m, n, offset=offset, scale=0.3)
     for factor in (bits(seed, m, n), pixels, own, scaled):
-        assert tile_bytes.signed_pays(x, factor)
+        assert products.signed_on_tiles(x, factor)
         same("signed_gemm", x, factor)
 
 
@@ -130,7 +138,7 @@ def test_convolutions(window, channels, m, seed):
     few = planes(seed + 2, (2, 4), *size, offset=-3)
     for images in (pixels, few):
         for weight in (filters, numbers):
-            assert tile_bytes.convolution_pays(images, weight, window)
+            assert products.convolution_on_tiles(images, weight, window)
             same("plane_conv", images, weight, window)
 
 
@@ -225,24 +233,24 @@ def test_nothing_is_left_configured(form):
 
 
 def test_the_table_of_sizes(monkeypatch):
-    monkeypatch.setattr(tiles, "form", lambda: "amx")
-    pay = tile_products.pay
+    monkeypatch.setattr(tile_choice, "form", lambda: "amx")
+    pay = tile_choice.pay
     assert [pay("signs", rows, 4096, 2048) for rows in (31, 32)] == [False, True]
     assert [pay("signs", rows, 1024, 2048) for rows in (63, 64)] == [False, True]
     assert [pay("signs", 1000, m, 784) for m in (10, 512)] == [False, True]
     assert [pay("bytes", rows, 512, 784) for rows in (7, 8)] == [False, True]
     assert [pay("bytes", 1, m, 2048) for m in (2047, 2048)] == [False, True]
     assert not pay("bytes", 0, 2048, 2048)
-    monkeypatch.setattr(tiles, "form", lambda: None)
+    monkeypatch.setattr(tile_choice, "form", lambda: None)
     assert not pay("signs", 1000, 4096, 4096)
 
 
 def test_what_tiles_cannot_multiply():
     wide = Quantized(np.full((9, 8), 200, np.int16), np.ones(9, np.float32), 255)
-    assert not tile_bytes.signed_pays(wide, bits(0, 8, 70))
+    assert not products.signed_on_tiles(wide, bits(0, 8, 70))
     negative = planes(0, (1, -2), 8, 70)
-    assert not tile_bytes.product_pays(negative, bits(0, 5, 70))
-    assert not tile_bytes.convolution_pays(
+    assert not products._have_forms(negative, bits(0, 5, 70))
+    assert not products.convolution_on_tiles(
         bits(0, 1, 3, 3, 2), planes(0, (100, 100), 1, 1, 1, 2), Window((1, 1))
     )
 

@@ -17,11 +17,10 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import Bits, words_for
-from bitnet.kernels.cpu import tile_products
+from bitnet.kernels.cpu import tile_choice
 from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit, level, vector_level
 from bitnet.kernels.cpu.pack import threshold
-from bitnet.kernels.cpu.tile_rows import put_bits
 from bitnet.kernels.cpu.xnor import (
     COUNTS,
     LANES,
@@ -34,7 +33,6 @@ from bitnet.kernels.cpu.xnor import (
     popcount,
     store_integers,
     store_signs,
-    tile_panels,
     tiles,
 )
 from bitnet.kernels.threads import shared
@@ -142,28 +140,15 @@ def _convolve(loops, x, weight, window, tables, flips, y):
 def _tiles_pay(x, weight, window):
     """Return whether tiles are faster for a convolution of signs."""
     n_rows = len(x) * math.prod(window.output(*x.shape[1:3]))
-    return tile_products.pay("signs", n_rows, len(weight), math.prod(weight.shape[1:]))
-
-
-def _on_tiles(x, weight, window):
-    """Return what tiles need for a convolution: rows, shape, columns, bases, and classes."""
-    images, of = window.surrounded(x), window.classes(*x.shape[1:3])[1]
-    put = tile_products.of_patches(images, window, of.shape, put_bits)
-    m, n = len(weight), 64 * window.taps * images.shape[3]
-
-    def make(weight):
-        return tile_products.padded_table(_bases(x.shape, weight, window)[:, :m] - n)
-
-    bases = kept(weight, ("tile bases", x.shape[1:3], window), make)
-    return put, (len(x) * of.size, m, n), tile_panels(weight), bases, of
+    return tile_choice.pay("signs", n_rows, len(weight), math.prod(weight.shape[1:]))
 
 
 def xnor_conv(x, weight, window):
     """See `bitnet.kernels.xnor_conv`."""
     if _tiles_pay(x, weight, window):
-        z = tile_products.integers_of_signs(*_on_tiles(x, weight, window))
-        return z.reshape(len(x), *window.output(*x.shape[1:3]), len(weight))
-    bases, m = _bases(x.shape, weight, window), weight.shape[0]
+        bases = bases_of(x.shape, weight, window)
+        return tile_choice.products_of("signs").conv(x, weight, window, bases)
+    bases, m = bases_of(x.shape, weight, window), weight.shape[0]
     by_tiles = level() != "portable"
     width = bases.shape[1] if by_tiles else m
     z = np.empty((x.shape[0], *window.output(*x.shape[1:3]), width), np.int32)
@@ -185,22 +170,19 @@ def xnor_conv(x, weight, window):
 def xnor_conv_sign(x, weight, window, thresholds):
     """See `bitnet.kernels.xnor_conv_sign`."""
     if _tiles_pay(x, weight, window):
-        put, shape, panels, bases, of = _on_tiles(x, weight, window)
-        limits = tile_products.limits_of(thresholds, bases[:, : len(weight)])
-        y = tile_products.signs_of_signs(put, shape, panels, *limits, of)
-        shape = len(x), *of.shape
-        return Bits(y.words.reshape(*shape, y.words.shape[1]), (*shape, len(weight)))
+        bases = bases_of(x.shape, weight, window)
+        return tile_choice.products_of("signs").conv_sign(x, weight, window, bases, thresholds)
     if level() == "portable":
         return threshold(xnor_conv(x, weight, window), thresholds)
     m = weight.shape[0]
-    limits, flips = limits_of(thresholds, _bases(x.shape, weight, window)[:, :m])
+    limits, flips = limits_of(thresholds, bases_of(x.shape, weight, window)[:, :m])
     shape = x.shape[0], *window.output(*x.shape[1:3])
     y = (np.zeros if len(flips) % 2 else np.empty)((*shape, words_for(m)), np.uint64)
     _convolve(SIGNS, x, weight, window, limits, flips, y)
     return Bits(y, (*shape, m))
 
 
-def _bases(shape, weight, window):
+def bases_of(shape, weight, window):
     """Return the bases (classes, 32 P) int32, from which counts are subtracted.
 
     They depend on the weight and the size of the images, and are cached in a prepared weight.

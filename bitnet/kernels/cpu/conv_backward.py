@@ -13,7 +13,7 @@ import numpy as np
 
 from bitnet.kernels import reference
 from bitnet.kernels.bits import BitPlanes, Bits, words_for
-from bitnet.kernels.cpu import octets, tables, tile_bytes, tile_products
+from bitnet.kernels.cpu import octets, tables, tile_choice
 from bitnet.kernels.cpu.dots import ROWS
 from bitnet.kernels.cpu.jit import at_least, inner, jit
 from bitnet.kernels.cpu.pack import pack, unpack
@@ -90,7 +90,7 @@ def gradient_of_images(grad_z, weight, window, size, largest, seed, odd=False):
     filters = _as_rows(weight)
     by_products = largest is None or not at_least("avx512") or isinstance(weight, BitPlanes)
     n_rows, n = math.prod(grad_z.shape[:3]), math.prod(taps)
-    if by_products or not grad_z.size or tile_products.pay("bytes", n_rows, n, m):
+    if by_products or not grad_z.size or tile_choice.pay("bytes", n_rows, n, m):
         rule = largest, seed, odd
         return _images_by_products(grad_z, filters, taps, window, size, rule)
     index = column_index(filters.words, INTEGERS)
@@ -300,8 +300,8 @@ def _rounded_columns(grad, first, stop, places, scales, rule):
 
 def _sums(numbers, patches, m, n, largest, n_rows):
     """Return the integers numbers @ patches, (m, n), for int16 (M, R) and words (R, K)."""
-    if largest <= tile_bytes.LARGEST and tile_products.pay("bytes", m, n, n_rows):
-        return tile_bytes.integers(numbers[:m], patches, n)
+    if largest <= tile_choice.LARGEST and tile_choice.pay("bytes", m, n, n_rows):
+        return tile_choice.products_of("bytes").integers(numbers[:m], patches, n)
     if at_least("avx512"):
         index = column_index(patches, INTEGERS)
         sums = aligned_empty((len(numbers), 32 * len(index)), np.int32)

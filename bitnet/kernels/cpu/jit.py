@@ -178,6 +178,7 @@ def inner(function):
     return njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
+@functools.cache  # LLVM takes long to answer
 def _features():
     """Return the processor features that Numba compiles for; NUMBA_CPU_FEATURES replaces them."""
     text = config.CPU_FEATURES

@@ -77,7 +77,7 @@ def _convolution(kind):
                     add(at, row_stride, panel, panels.shape[1], chain, to, sums.strides[0])
                 for r in range(count):
                     base, y, own, total = bases[of[h, w + r]], z[row, w + r], sums[r], np.int32(0)
-                    for k in range(patches.shape[1]):
+                    for k in range(taps[0] * taps[1] * n):
                         total += np.int32(patches[r, k])
                     more = row_factor * total
                     for m in range(len(y)):

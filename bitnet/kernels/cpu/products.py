@@ -1,6 +1,6 @@
 """Selection of a product by the number of bits of the operands and the processor level.
 
-on tiles (level amx)           all but floats, for enough rows              `tile_bytes`, `xnor`
+on tiles (level amx)           all but floats, for enough rows              `tile_choice`
 signs with signs               XOR and popcount                                     `xnor`
 k-bit inputs and weights       planes, tables or bytes, see WAYS          `xnor`, `tables`, `octets`
 integers with signs            with AVX-512 tables of int16                         `tables`
@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import BitPlanes, Bits, Quantized
-from bitnet.kernels.cpu import octets, pixels, tables, tile_bytes, tile_products
+from bitnet.kernels.cpu import octets, pixels, tables, tile_choice
 from bitnet.kernels.cpu.conv import xnor_conv
 from bitnet.kernels.cpu.jit import at_least, vector_level
 from bitnet.kernels.cpu.pack import numbers, pack, split_planes, unpack
@@ -41,8 +41,8 @@ WAYS_OF_CONVOLUTIONS = {
 
 def plane_gemm(x, weight):
     """See `bitnet.kernels.plane_gemm`."""
-    if tile_bytes.product_pays(x, weight):
-        return tile_bytes.product(x, weight)
+    if tile_choice.pay("bytes", len(x), *weight.shape) and _have_forms(x, weight):
+        return tile_choice.products_of("bytes").product(x, weight)
     way = _way(WAYS, x, weight)
     if way == "bytes":
         return octets.product(x, weight)
@@ -95,8 +95,8 @@ def row_sums(x):
 
 def plane_conv(x, weight, window):
     """See `bitnet.kernels.plane_conv`."""
-    if tile_bytes.convolution_pays(x, weight, window):
-        return tile_bytes.convolve(x, weight, window)
+    if convolution_on_tiles(x, weight, window):
+        return tile_choice.products_of("bytes").convolve(x, weight, window)
     if _way(WAYS_OF_CONVOLUTIONS, x, weight) == "bytes":
         return octets.convolve(x, weight, window)
     if isinstance(weight, BitPlanes):
@@ -175,10 +175,29 @@ def signed_gemm(x, signs):
     y = aligned_empty((x.shape[0], signs.shape[1]), x.dtype)
     rows, macs_per_ns = signed_rows(x, signs)
     work_ns = x.shape[0] * x.shape[1] * signs.shape[1] / macs_per_ns
-    by_tiles = isinstance(x, Quantized) and tile_bytes.signed_pays(x, signs)
-    step = tile_products.rows_per_part(len(y)) if by_tiles else tables.TILE
+    step = tile_choice.rows_per_part(len(y)) if signed_on_tiles(x, signs) else tables.TILE
     shared(lambda i, j: rows(i, j, y[i:j]), len(y), step, work_ns)
     return y
+
+
+def _have_forms(*operands):
+    """Return whether all operands are signs, or have an `octets.form`."""
+    return all(isinstance(own, Bits) or octets.form(own) for own in operands)
+
+
+def signed_on_tiles(x, signs):
+    """Return whether a `signed_gemm` is computed on tiles."""
+    fits = isinstance(x, Quantized) and x.largest <= tile_choice.LARGEST
+    pays = fits and tile_choice.pay("bytes", x.shape[0], signs.shape[1], x.shape[1])
+    return pays and _have_forms(signs)
+
+
+def convolution_on_tiles(x, weight, window):
+    """Return whether a `plane_conv` is computed on tiles, which take weights of up to 7 bits."""
+    if not isinstance(weight, Bits) and weight.largest > tile_choice.LARGEST:
+        return False
+    n_rows, n = len(x) * math.prod(window.output(*x.shape[1:3])), math.prod(weight.shape[1:])
+    return tile_choice.pay("bytes", n_rows, len(weight), n) and _have_forms(x, weight)
 
 
 def signed_rows(x, signs):
@@ -188,8 +207,8 @@ def signed_rows(x, signs):
     a function that uses threads itself.
     """
     quantized, is_avx512 = isinstance(x, Quantized), at_least("avx512")
-    if quantized and tile_bytes.signed_pays(x, signs):
-        return tile_bytes.signed_rows(x, signs), tile_products.MACS_PER_NS
+    if signed_on_tiles(x, signs):
+        return tile_choice.products_of("bytes").signed_rows(x, signs), tile_choice.MACS_PER_NS
     if is_avx512 and isinstance(signs, Bits) and x.dtype == np.float32:
         kind = INTEGERS if quantized else FLOATS
         index = column_index(signs.words, kind)

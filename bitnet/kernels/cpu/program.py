@@ -21,7 +21,7 @@ from numba.core import config
 from bitnet.kernels.cpu import program_moves as moves
 from bitnet.kernels.cpu import program_numbers as numbers
 from bitnet.kernels.cpu.emit import address, routine
-from bitnet.kernels.cpu.jit import jit, vector_level
+from bitnet.kernels.cpu.jit import jit, level
 from bitnet.kernels.cpu.program_products import bytes_product, planes_product, product
 from bitnet.kernels.cpu.xnor import LANES
 
@@ -104,9 +104,9 @@ def _for_size(e):
 
 
 @functools.cache
-def _program(level):
+def _program(name):
     """Compile the loop over the operations for a level."""
-    lanes = LANES.get(level, 2)
+    lanes = LANES.get(name, 2)
     multiply, multiply_planes, has_bytes = product(lanes), planes_product(lanes), lanes == 8
     multiply_bytes = bytes_product if has_bytes else None
 
@@ -213,14 +213,23 @@ def _program(level):
                                 op - CHANGE, at, to, words, first, second, third, operand
                             )
 
-    return jit(run, f"program_{level}")
+    return jit(run, f"program_{name}")
 
 
-def has_bytes():
-    """Return whether the level in use has products of bytes."""
-    return LANES.get(vector_level()) == 8
+def saved_elsewhere():
+    """Return the part of the time of products of bytes that other kernels of the level save.
+
+    Those are `tables`, as measured, and tiles, by the rates of the machine code.
+    """
+    return {"avx512": 0.35, "amx": 0.8}.get(level(), 0)
 
 
 def loop():
     """Return the loop of the level in use: `(table, x, y, begin, end)`."""
-    return _program(vector_level())
+    return _loop(level())
+
+
+@functools.cache
+def _loop(name):
+    """Return the loop of a level; there are no operations on tiles."""
+    return _program("avx512" if name == "amx" else name)

@@ -18,22 +18,11 @@ from bitnet.kernels.bits import Bits
 from bitnet.kernels.cpu import octets, tile_products
 from bitnet.kernels.cpu.pack import pack, unpack
 from bitnet.kernels.cpu.tile_layouts import bits_across, bits_along, bytes_across, bytes_along
-from bitnet.kernels.cpu.tile_products import all_rows, padded_table, pay, with_scales, with_table
+from bitnet.kernels.cpu.tile_products import all_rows, padded_table, with_scales, with_table
 from bitnet.kernels.cpu.tile_rows import put_bytes, put_planes, put_shorts
-from bitnet.kernels.cpu.xnor import counted_taps, kept, tile_panels
+from bitnet.kernels.cpu.tile_signs import tile_panels
+from bitnet.kernels.cpu.xnor import counted_taps, kept
 from bitnet.kernels.memory import aligned_empty
-
-LARGEST = 127  # of signed bytes
-
-
-def product_pays(x, weight):
-    """Return whether tiles are faster for a `plane_gemm` of operands (R, N) and (M, N)."""
-    return _have_forms(x, weight) and pay("bytes", len(x), *weight.shape)
-
-
-def _have_forms(*operands):
-    """Return whether all operands are signs, or have an `octets.form`."""
-    return all(isinstance(own, Bits) or octets.form(own) for own in operands)
 
 
 def product(x, weight):
@@ -92,12 +81,6 @@ def _unsigned_sums(x):
     return factors.astype(np.int64) @ np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
 
 
-def signed_pays(x, signs):
-    """Return whether tiles are faster for a `signed_gemm` of Quantized x (R, C)."""
-    fits = x.largest <= LARGEST and _have_forms(signs)
-    return fits and pay("bytes", x.shape[0], signs.shape[1], x.shape[1])
-
-
 def signed_rows(x, signs):
     """Return a function of (start, stop, y) for the rows of a `signed_gemm` of Quantized x."""
     if isinstance(signs, Bits):
@@ -134,14 +117,6 @@ def integers(numbers, words, n):
     return y
 
 
-def convolution_pays(x, weight, window):
-    """Return whether tiles are faster for a `plane_conv` that they can compute."""
-    signed = isinstance(weight, Bits) or weight.largest <= LARGEST
-    n_rows = len(x) * math.prod(window.output(*x.shape[1:3]))
-    m, n = len(weight), math.prod(weight.shape[1:])
-    return signed and _have_forms(x, weight) and pay("bytes", n_rows, m, n)
-
-
 def convolve(x, weight, window):
     """Compute `bitnet.kernels.plane_conv` for weights that are signs, or integers of 7 bits."""
     (m, *_, channels), (x_gain, x_base) = weight.shape, octets.form(x)
@@ -158,9 +133,8 @@ def convolve(x, weight, window):
 
     columns, by_tap = kept(weight, "tiles of a convolution", make)
     counted, of = counted_taps(window, x.shape[1:3])
-    outside = 255 if isinstance(x, np.ndarray) else sum(_planes(x)[1])
     border = ((0, 0), *window.padding, (0, 0))
-    fill = outside if window.border == 1 else 0
+    fill = octets.highest(x) if window.border == 1 else 0
     images = np.pad(octets.unsigned(x), border, constant_values=fill)
     put = tile_products.of_patches(images, window, of.shape, put_bytes)
     z = aligned_empty((len(x) * of.size, m), np.int32)

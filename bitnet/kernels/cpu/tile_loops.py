@@ -14,6 +14,7 @@ load and store totals.  After the last block of a panel the totals become intege
 import functools
 
 from bitnet.kernels.cpu.emit import address, routine
+from bitnet.kernels.cpu.tile_choice import MOST_ROWS
 from bitnet.kernels.cpu.tile_rows import TILE_PAIR
 from bitnet.kernels.cpu.tiles import FORMS, PLACE, REGISTERS, TILE_BYTES, ZEROS, tile_jit
 
@@ -25,14 +26,13 @@ TOTALS = PLACE + 2 * BLOCK_BYTES  # the first byte of the totals in a room, afte
 PAIR_TOTALS = 4 * TILE_BYTES  # bytes
 SPARE = REGISTERS + 8 * TILE_BYTES  # the first byte of a part of the result, (16, 32) numbers
 ROW_BYTES = 1 << 19  # of rows in the L2 cache
-MOST_PAIRS = 32
 
 
 def shape_of(n_tiles):
     """Return the tiles per block, equal but for the last, and the rows that share a room."""
     size = -(-n_tiles // -(-n_tiles // BLOCK))
     pairs = ROW_BYTES // (TILE_PAIR * n_tiles)
-    return size, 32 * max(1, min(MOST_PAIRS, pairs))
+    return size, max(32, min(MOST_ROWS, 32 * pairs))
 
 
 def room_bytes(n_tiles, n_rows):

@@ -1,4 +1,4 @@
-"""Products on tiles: the choice between tiles and other kernels, and the loop over blocks of rows.
+"""Products on tiles: the loop over blocks of rows, and what turns totals into results.
 
 A product has a function that copies some of its rows into tiles (`tile_rows`, `of_patches`) and
 a layout of its columns (`tile_layouts`).  Each thread works in a room of its own.
@@ -6,35 +6,15 @@ a layout of its columns (`tile_layouts`).  Each thread works in a room of its ow
 
 import numpy as np
 
-from bitnet.kernels.bits import Bits, words_for
-from bitnet.kernels.cpu import tiles
+from bitnet.kernels.cpu import tile_choice, tiles
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.cpu.tile_layouts import PANEL
-from bitnet.kernels.cpu.tile_loops import MOST_PAIRS, loops, room_bytes, shape_of
-from bitnet.kernels.cpu.tile_rows import put_bits
+from bitnet.kernels.cpu.tile_loops import loops, room_bytes, shape_of
 from bitnet.kernels.memory import aligned_empty
-from bitnet.kernels.threads import num_threads, shared
+from bitnet.kernels.threads import shared
 
-# Tiles are faster for at least (this width, this number of rows), measured on an Intel Xeon; the
-# width is the smaller of the numbers of columns and of contracted elements.  Signs compete with
-# XNOR, bytes and low-bit numbers with tables, planes and vpdpbusd.  The last row of signs, which is
-# for convolutions, follows from counts of instructions.
-FASTER_FROM = {
-    "signs": ((2048, 32), (1024, 64), (512, 256), (128, 1024)),
-    "bytes": ((2048, 1), (0, 8)),
-}
-MACS_PER_NS = 1400  # approximate, one thread
 PAST_BYTES = 1 << 22  # of results that are stored past the caches
 NONE = {name: np.zeros(1, name) for name in ("int32", "int64", "float32", "uint32")}
-
-
-def pay(kind, n_rows, n_columns, n):
-    """Return whether tiles are in use, and faster for a product of a kind in FASTER_FROM."""
-    form = tiles.form()
-    if form is None or not min(n_rows, n_columns, n):
-        return False
-    width, table = min(n_columns, n), FASTER_FROM[kind]
-    return form == "emulated" or any(width >= own and n_rows >= rows for own, rows in table)
 
 
 def product(put, panels, kinds, kind, given):
@@ -44,7 +24,7 @@ def product(put, panels, kinds, kind, given):
     returns the arguments of `tile_loops.loops` that turn their totals into results, from the table
     to the flips.  The panels, kinds and kind are also those of `loops`.
     """
-    n_tiles, form = panels.shape[1], tiles.form()
+    n_tiles, form = panels.shape[1], tile_choice.form()
     loop = loops(form, kinds, panels.dtype == np.uint64, kind)
     size, most = shape_of(n_tiles)
 
@@ -89,18 +69,8 @@ def with_scales(scales, shifts=None, gain=1):
 def all_rows(rows, n_rows, y, n):
     """Write all rows of a product of n contracted elements to y, on as many threads as pay off."""
     n_columns = y.shape[1] * (64 if y.dtype == np.uint64 else 1)
-    work_ns = n_rows * n_columns * n / MACS_PER_NS
-    shared(lambda i, j: rows(i, j, y[i:j]), n_rows, rows_per_part(n_rows), work_ns)
-
-
-def rows_per_part(n_rows):
-    """Return the least rows for a thread: many, as each part turns all bits into bytes."""
-    return 32 * min(MOST_PAIRS, -(-n_rows // (32 * num_threads())))
-
-
-def of_bits(words):
-    """Return `put` for rows of signs, words (R, K)."""
-    return lambda i, j, *room: put_bits(words[i:j], *room)
+    work_ns = n_rows * n_columns * n / tile_choice.MACS_PER_NS
+    shared(lambda i, j: rows(i, j, y[i:j]), n_rows, tile_choice.rows_per_part(n_rows), work_ns)
 
 
 def padded_table(numbers, fill=0):
@@ -110,42 +80,6 @@ def padded_table(numbers, fill=0):
     table[:, : numbers.shape[1]] = numbers
     table[:, numbers.shape[1] :] = fill
     return table
-
-
-def limits_of(thresholds, bases):
-    """Convert thresholds of z = total + base to limits of the total, and bits to flip.
-
-    Increasing: z >= t where total >= t - base.  Decreasing: z <= t where not z >= t + 1.  The bases
-    are one number, or integers (classes, M).  Padding columns have a limit that no total reaches.
-    """
-    values, falling = thresholds.values.astype(np.int64), ~thresholds.increasing
-    ends = np.iinfo(np.int32)
-    limits = np.clip(values + falling - np.asarray(bases), ends.min, ends.max)
-    limits = padded_table(limits, ends.max)
-    flips = np.zeros(limits.shape[1], np.bool_)
-    flips[: len(falling)] = falling
-    return limits, np.packbits(flips, bitorder="little").view(np.uint32)
-
-
-def integers_of_signs(put, shape, panels, bases, of=None):
-    """Return z (R, M) int32 of signs; shape: (R, M, contracted elements with their padding).
-
-    bases (classes, 32 P): what z is more than the total.
-    """
-    n_rows, m, n = shape
-    z = aligned_empty((n_rows, m), np.int32)
-    rows = product(put, panels, "ii", "integers", with_table(bases, of))
-    all_rows(rows, n_rows, z, n)
-    return z
-
-
-def signs_of_signs(put, shape, panels, limits, flips, of=None):
-    """Return the signs of z (R, M), as words, by limits and flips of `limits_of`."""
-    n_rows, m, n = shape
-    y = (np.zeros if len(panels) % 2 else np.empty)((n_rows, words_for(m)), np.uint64)
-    rows = product(put, panels, "ii", "signs", with_table(limits, of, flips=flips))
-    all_rows(rows, n_rows, y, n)
-    return Bits(y, (n_rows, m))
 
 
 @jit

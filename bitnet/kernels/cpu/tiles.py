@@ -19,7 +19,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from bitnet.errors import InputError
-from bitnet.kernels.cpu.jit import jit, lacking, level, missing
+from bitnet.kernels.cpu import tile_choice
+from bitnet.kernels.cpu.jit import jit, lacking, missing
 from bitnet.kernels.memory import HUGE_PAGE, aligned_empty
 
 ROWS, ROW_BYTES = 16, 64
@@ -30,7 +31,6 @@ PLACE = 12288  # bytes of these
 LEAST_ROOM = 1 << 22  # from here on NumPy asks for pages of 2 MB
 NAMES = {"i": "s", "u": "u"}  # of signed and unsigned bytes in the instructions
 
-_emulates = False
 _own = threading.local()
 
 
@@ -168,22 +168,14 @@ class EmulatedTiles:
 FORMS = {form.name: form for form in (Tiles, EmulatedTiles)}
 
 
-def form():
-    """Return the name of the form of the tiles in use, or None at the levels without tiles."""
-    if _emulates:
-        return "emulated"
-    return "amx" if level() == "amx" else None
-
-
 @contextlib.contextmanager
 def emulated() -> Iterator[None]:
     """Compute all products that tiles can compute with emulated tiles, for tests."""
-    global _emulates
-    before, _emulates = _emulates, True
+    before, tile_choice._emulates = tile_choice._emulates, True
     try:
         yield
     finally:
-        _emulates = before
+        tile_choice._emulates = before
 
 
 @functools.cache

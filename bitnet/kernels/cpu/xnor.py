@@ -18,11 +18,10 @@ import math
 import numpy as np
 
 from bitnet.kernels.bits import Bits, words_for
-from bitnet.kernels.cpu import tile_products
+from bitnet.kernels.cpu import tile_choice
 from bitnet.kernels.cpu.emit import address, routine
 from bitnet.kernels.cpu.jit import jit, level, vector_level
 from bitnet.kernels.cpu.pack import threshold
-from bitnet.kernels.cpu.tile_layouts import bits_along
 from bitnet.kernels.memory import aligned_empty, aligned_zeros
 from bitnet.kernels.threads import shared
 
@@ -303,23 +302,11 @@ def _work_ns(x, weight):
     return x.shape[0] * weight.shape[0] * x.shape[1] / MACS_PER_NS[vector_level()]
 
 
-def tile_panels(weight):
-    """Return the layout of Bits (M, N) or (M, rows, columns, C) for tiles, cached if prepared."""
-
-    def make(weight):
-        return bits_along(weight.words.reshape(len(weight), math.prod(weight.words.shape[1:])))
-
-    return kept(weight, "tiles along", make)
-
-
 def xnor_gemm(x, weight):
     """See `bitnet.kernels.xnor_gemm`."""
+    if tile_choice.pay("signs", len(x), *weight.shape):
+        return tile_choice.products_of("signs").gemm(x, weight)
     words, (n_rows, n), m = np.ascontiguousarray(x.words), x.shape, weight.shape[0]
-    if tile_products.pay("signs", n_rows, m, n):
-        shape, put = (n_rows, m, n), tile_products.of_bits(words)
-        padding = 64 * words.shape[1] - n  # counted as products of +1
-        bases = kept(weight, "tile bases", lambda _: tile_products.padded_table([-padding] * m))
-        return tile_products.integers_of_signs(put, shape, tile_panels(weight), bases)
     if level() == "portable":
         z = np.empty((n_rows, m), np.int32)
         rows = np.ascontiguousarray(weight.words)
@@ -342,8 +329,8 @@ def xnor_gemm(x, weight):
 
 def xnor_sign(x, weight, thresholds):
     """See `bitnet.kernels.xnor_sign`."""
-    if tile_products.pay("signs", len(x), *weight.shape):
-        return _sign_by_tiles(x, weight, thresholds)
+    if tile_choice.pay("signs", len(x), *weight.shape):
+        return tile_choice.products_of("signs").gemm_sign(x, weight, thresholds)
     multiply = SIGNS.get(vector_level())
     if multiply is None:
         return threshold(xnor_gemm(x, weight), thresholds)
@@ -359,17 +346,6 @@ def xnor_sign(x, weight, thresholds):
 
     shared(run, n_rows, 4, _work_ns(x, weight))
     return Bits(y, (n_rows, m))
-
-
-def _sign_by_tiles(x, weight, thresholds):
-    """Compute `xnor_sign` with tiles."""
-    words, key = np.ascontiguousarray(x.words), ("tiles", x.shape[-1])
-    if key not in thresholds.limits:
-        bases = x.shape[1] - 64 * words.shape[1]
-        thresholds.limits[key] = tile_products.limits_of(thresholds, bases)
-    shape, put = (len(x), *weight.shape), tile_products.of_bits(words)
-    limits = thresholds.limits[key]
-    return tile_products.signs_of_signs(put, shape, tile_panels(weight), *limits)
 
 
 def limits_of(thresholds, bases):

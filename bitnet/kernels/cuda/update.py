@@ -194,7 +194,7 @@ def _rules(dtype):
 RULES = {np.dtype(dtype): _rules(dtype) for dtype in (np.float32, np.float64)}
 
 
-def update(rule, weight, grad, state, constants, clip, words, seed):
+def update(rule, weight, grad, state, constants, clip, words, seed=None):
     """See `bitnet.kernels.update`."""
     if state[0].dtype == np.uint16:
         return reference.update(rule, weight, grad, state, constants, clip, words, seed)
