@@ -98,7 +98,7 @@ def test_one_tap_has_no_dilation():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(InputError, match="padding is .* for taps over"):
+    with pytest.raises(InputError, match=r"padding is .* for taps over"):
         Window((2, 2), padding=((3, 0), (0, 0)), dilation=(2, 2))
     with pytest.raises(InputError, match="dilation"):
         Window((2, 2), dilation=(0, 1))
