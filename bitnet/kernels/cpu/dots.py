@@ -32,6 +32,7 @@ PANEL_SHARE = 0.75  # of the L1 cache for a part of a panel, which stays while a
 SUMS_SHARE = 1 / 16  # of the L2 cache for the sums of rows
 LEAST_CHAIN = 4
 AT_ONCE = 64  # rows that are interleaved: more would not stay in the cache
+BYTES, WORDS = (np.dtype("i1"), np.dtype("u1")), (np.dtype("i2"), np.dtype("u2"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,6 @@ class Kind:
     dtypes = property(lambda self: BYTES if self.per_lane == 4 else WORDS)
 
 
-BYTES, WORDS = (np.dtype("i1"), np.dtype("u1")), (np.dtype("i2"), np.dtype("u2"))
 FOURS512, FOURS256 = Kind("fours512", 16, 4, 4, 200), Kind("fours256", 8, 2, 4, 150)
 PAIRS, WORD_PAIRS = Kind("pairs", 8, 2, 4, 150), Kind("words", 8, 2, 2, 75)
 
