@@ -44,7 +44,7 @@ FUNCTIONS = {
     "zeros": "shape dtype order",
     "zeros_like": "a dtype order subok shape",
 }
-UFUNCS = """abs add exp floor frexp isfinite isnan ldexp log maximum minimum multiply
+UFUNCS = """abs add exp floor frexp isfinite isnan ldexp log log1p maximum minimum multiply
     rint sign sqrt subtract tanh"""
 METHODS = {
     "all": "axis out keepdims",
@@ -58,6 +58,7 @@ METHODS = {
     "mean": "axis dtype out keepdims",
     "min": "axis out keepdims",
     "ravel": "order",
+    "repeat": "repeats axis",
     "reshape": "* order",
     "sum": "axis dtype out keepdims",
     "tolist": "",

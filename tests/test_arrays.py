@@ -18,6 +18,7 @@ LABELS = np.arange(9) % 3
 MODEL = binary_mlp([4, 8, 3], rng=np.random.default_rng(1)).eval()
 FROZEN = bitnet.freeze(MODEL)
 SETTINGS = {"net": "mlp:8", "data": "own", "picture": [2, 2, 1], "classes": ["a", "b", "c"]}
+SETTINGS |= {"input": "pixels"}
 TRAINED = Trained(MODEL, SETTINGS)
 
 

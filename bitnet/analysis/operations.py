@@ -28,7 +28,8 @@ NOTES = (
     "multiplication and an addition per weight; a tanh 14 multiplications, a division that counts",
     "as one, and 12 additions; a logistic function two multiplications and one addition more; a",
     "power, exponential or logarithm one multiplication.  Not counted: packing of bits, pooling by",
-    "maximum, ReLU, addresses, tables, and the sum of the inputs that values with an offset need",
+    "maximum, ReLU, selections, addresses, tables, and the sum of the inputs that values with an",
+    "offset need",
 )
 
 

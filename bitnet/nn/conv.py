@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bitnet import kernels
-from bitnet.autograd import Parameter, Tensor
+from bitnet.autograd import Parameter, Tensor, as_tensor
 from bitnet.devices import check_generator
 from bitnet.errors import InputError, check_count, unfit
 from bitnet.kernels import Window
@@ -171,7 +171,7 @@ class QuantConv2d(IntegerLayer, _Convolution):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve images (B, H, W, C); returns (B, H', W', M), integers or floats as x."""
         self._check(x)
-        if x.is_float:
+        if as_tensor(x).is_float:
             return functional.mixed_conv2d(x, self.quantized(self.weight), self.window, self.groups)
         backward = self.grad_format, self.rounding_rng, self.groups
         return functional.quantized_conv2d(x, self.quantized(self.weight), self.window, *backward)

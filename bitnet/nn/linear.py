@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from bitnet.autograd import Parameter, Tensor
+from bitnet.autograd import Parameter, Tensor, as_tensor
 from bitnet.devices import check_generator
 from bitnet.errors import check_count, unfit
 from bitnet.nn import functional
@@ -90,7 +90,7 @@ class QuantLinear(IntegerLayer):
         """Multiply rows (B, N) with the packed weights; returns (B, M), integers or floats as x."""
         _check_width(self, x, self.in_features)
         weight = self.quantized(self.weight)
-        if x.is_float:
+        if as_tensor(x).is_float:
             return functional.mixed_linear(x, weight)
         return functional.quantized_linear(x, weight, self.grad_format, self.rounding_rng)
 

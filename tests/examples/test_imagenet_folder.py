@@ -70,7 +70,7 @@ def test_a_folder_of_its_own_and_a_net_of_floats(tmp_path):
         (["--out", "missing/net.npz"], 1, "no folder missing"),
         (["--resume"], 1, "alexnet_quick.npz.checkpoint"),
         (["--batch", "9999"], 1, "pictures"),
-        (["no/such/folder"], 1, "no folder train"),
+        (["no/such/folder"], 1, "there is no such folder"),
     ],
 )
 def test_wrong_arguments(tmp_path, folder, words, code, message):

@@ -6,7 +6,7 @@ contracted elements of a column are side by side, and a lane of 32 bits belongs 
     panels[v, f, c, i] = element 4 f + i of column (v * columns + c)       (V, F, columns, 4)
 
 A tile is a few rows times one panel.  Four bytes of a row are copied to all lanes and multiplied
-with the same four of all columns; the four products are added to the sum of the column.
+by the same four of all columns; the four products are added to the sum of the column.
 
               instruction   products   processors
     fours512  vpdpbusd      64         AVX-512 with VNNI
