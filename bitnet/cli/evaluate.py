@@ -56,18 +56,18 @@ def _of_images(net, args):
     data, images, labels = images_of(net, args.file, *options)
     figures = {"file": str(args.file), "data": data, **measure(net, images, labels)}
     first, rows = LINES[net.target], [[visible(cell) for cell in row] for row in table_of(figures)]
-    what = "rows per second" if net.columns else "images per second, without their preparation"
-    last = f"{figures['images_per_second']:,.0f} {what}"
+    kind, end = ("rows", "") if net.columns else ("images", ", without their preparation")
+    last = f"{figures['images_per_second']:,.0f} {kind} per second{end}"
     notes = _differs(net, args, data, figures)
-    return figures, [first.format(**figures), *notes, *aligned(rows), last]
+    return figures, [first.format(kind=kind, **figures), *notes, *aligned(rows), last]
 
 
 LINES = {
-    "classification": "{file}: accuracy {accuracy:.2%} on {images} test images of {data}",
+    "classification": "{file}: accuracy {accuracy:.2%} on {images} test {kind} of {data}",
     "regression": "{file}: R^2 {r2:.4f}, mean absolute error {mean_absolute_error:.4g} on {images} "
-    "test rows of {data}",
+    "test {kind} of {data}",
     "multilabel": "{file}: F1 {f1:.2%} over all labels, {macro_f1:.2%} as the mean of the labels, "
-    "all labels right in {exact:.2%} of {images} test images of {data}",
+    "all labels right in {exact:.2%} of {images} test {kind} of {data}",
 }
 
 

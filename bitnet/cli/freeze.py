@@ -93,8 +93,9 @@ def _compare(trained, loaded, images, out):
     if not agreement.is_complete:
         raise InputError(f"{out} differs from the trained net: {agreement}; please report this")
     integers = f"{agreement.integers} integers, " if agreement.integers else ""
+    kind = "rows" if loaded.columns else "images"
     print(
-        f"compared with the trained net on {agreement.images} test images: all {integers}scores "
+        f"compared with the trained net on {agreement.images} test {kind}: all {integers}scores "
         "and classes are equal"
     )
 
