@@ -184,7 +184,7 @@ def layer_step(b, width):
     """Time the forward and both backward products of a hidden layer, with their preparation.
 
     For bits this is the layout of the weights, the packing of the inputs, and the rounding of both
-    forms of the gradient.
+    forms of the gradient; the operands of torch bf16 are prepared before.
     """
     x, weight, grad = floats(b, width), signs(width, width), floats(b, width)
     factor = weight.signs(np.float32)
@@ -209,8 +209,10 @@ def layer_step(b, width):
 
         torch.set_num_threads(1)
         tx, tw, tg = (torch.from_numpy(a) for a in (x, factor, grad))
+        hx, hw, hg = (own.to(torch.bfloat16) for own in (tx, tw, tg))
         contestants.append(lambda: (tx @ tw.T, tg @ tw, tg.T @ tx))
-        names.append("torch")
+        contestants.append(lambda: (hx @ hw.T, hg @ hw, hg.T @ hx))
+        names += ["torch", "torch bf16"]
     for bits in (6, 8, None):
         name = f"int{bits}" if bits else "float32"
         title, macs = f"layer step {name}, batch {b}, {width} wide", 3 * b * width * width
