@@ -21,8 +21,8 @@ THREADS = "{} Python threads, which sleep between calls; the threading layer of 
 # how many times as fast as float32 in NumPy, for 1000 x 4096 x 4096 on one thread of a Zen 4:
 # benchmarks/results/kernels.txt; a level that is not listed is not measured
 FACTORS = {
-    "avx512": {"signs": 21, "2 bits": 9, "3 bits": 6, "4 bits": 7, "pixels": 6, "gradients": 8},
-    "avx2": {"signs": 7},
+    "avx512": {"signs": 22, "2 bits": 10, "3 bits": 8, "4 bits": 8, "pixels": 8, "gradients": 8},
+    "avx2": {"signs": 7, "2 bits": 3, "4 bits": 3, "pixels": 3, "gradients": 3},
     "portable": {"signs": 5.5},
 }
 

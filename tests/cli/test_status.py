@@ -13,9 +13,9 @@ from bitnet.kernels import memory
 RESULTS = pathlib.Path(__file__).parents[2] / "benchmarks/results/kernels.txt"
 ROWS = {
     "signs": "xnor_gemm",
-    "2 bits": "plane_gemm 2 bits",
-    "3 bits": "plane_gemm 3 bits",
-    "4 bits": "plane_gemm 4 bits",
+    "2 bits": "plane_gemm 2 x 1 bits",
+    "3 bits": "plane_gemm 3 x 1 bits",
+    "4 bits": "plane_gemm 4 x 1 bits",
     "pixels": "plane_gemm pixels",
     "gradients": "signed_gemm int8",
 }
@@ -39,7 +39,7 @@ def test_the_factors_are_those_of_the_benchmark(level):
 
 def test_a_level_is_described_by_its_factors(monkeypatch):
     on_level(monkeypatch, "avx2")
-    assert status.good_for().startswith("products of signs 7 times as fast as float32 in NumPy (")
+    assert status.good_for().startswith("products of signs 7 times as fast as float32 in NumPy, 2 bits 3")
 
 
 def test_a_level_that_was_not_measured_has_no_factor(monkeypatch):
