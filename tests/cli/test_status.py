@@ -39,7 +39,9 @@ def test_the_factors_are_those_of_the_benchmark(level):
 
 def test_a_level_is_described_by_its_factors(monkeypatch):
     on_level(monkeypatch, "avx2")
-    assert status.good_for().startswith("products of signs 7 times as fast as float32 in NumPy, 2 bits 3")
+    assert status.good_for().startswith(
+        "products of signs 7 times as fast as float32 in NumPy, 2 bits 3"
+    )
 
 
 def test_a_level_that_was_not_measured_has_no_factor(monkeypatch):
