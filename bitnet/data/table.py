@@ -79,6 +79,10 @@ class Table:
         for option, names in (("label", label), ("drop", drop)):
             for name in names:
                 check_choice(f"{self.path}", self.columns, **{option: name})
+        if lost := [name for name in inputs or () if name not in self.columns]:
+            raise InputError(
+                f"{self.path} has no column {visible(lost[0])!r:.60}, which the net takes; add it"
+            )
         if both := set(label) & set(drop):
             raise InputError(f"{self.path}: {min(both)!r:.60} is in label and in drop; remove one")
         rest = [name for name in self.columns if name not in drop and name not in (inputs or ())]
@@ -86,7 +90,9 @@ class Table:
             named = [name for name in rest if name.lower() in LABELS]
             if len(named) > 1 or (inputs and not named and len(rest) > 1):
                 both = " and ".join(repr(visible(name)) for name in (named or rest)[:2])
-                raise InputError(f"{self.path}: columns {both}; say which has the labels, by label")
+                raise InputError(
+                    f"{self.path}: columns {both} may both be labels; name one with label"
+                )
             label = named or rest[-1:]
         inputs = tuple(inputs or (name for name in rest if name not in label))
         if not inputs or not label:

@@ -297,7 +297,7 @@ FAULTS = [
     ("t.csv", CSV + '5,"6,u\n', "line 22: .*; expected CSV"),
     ("t.csv", ",a,y\n" + "0,1,u\n" * 9, r"column 1 has no name; .*to_csv\(index=False\)"),
     ("t.csv", "a,a,y\n" + "0,1,u\n" * 9, "two columns are named 'a'"),
-    ("t.csv", "a,label,class\n" + "0,1,u\n" * 9, "columns 'label' and 'class'; say which"),
+    ("t.csv", "a,label,class\n" + "0,1,u\n" * 9, "columns 'label' and 'class' may both"),
     ("t.csv", "a,b,y\n" + "0,1,u\n" * 4, "4 rows without a test part; expected 5 or more"),
     ("t.csv", b"a,b\n\xff,1\n", "line 2: byte 4 is 0xff, which is not UTF-8"),
     ("t.csv", CSV.encode("utf-16"), "the text is in UTF-16"),

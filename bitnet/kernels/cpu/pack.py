@@ -250,7 +250,7 @@ def pack(x):
     """See `bitnet.kernels.pack`."""
     if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return transpose(pack(x.T))
-    if x.dtype.kind in "bu":  # NumPy packs booleans as fast, and unsigned integers are all +1
+    if x.dtype.kind in "bu":  # rare: not worth compiling; unsigned integers are all +1
         return reference.pack(x)
     words = _empty_words(x.shape)
     pack_rows(as_rows(x), as_rows(words))

@@ -86,14 +86,59 @@ COMPILES = not vars(config)["DISABLE_JIT"]
 FEW = 4  # outputs, of which a product of bytes takes as many at a time
 
 (
-    OP, WHEN, X, X_ROW, X_LINE, X_STEP, X_PLANE, Y, Y_ROW, Y_LINE, Y_STEP, Y_PLANE, LINES, WIDE,
-    TAPS, TAP_STEP, COLUMN, COLUMN_STEP, N, PLANES, WORDS, COUNT, FIRST, SECOND, THIRD, OF, OF_STEP,
-    FACTORS, NUMBER, OTHER, OTHER_ROW,
-) = range(len(COLUMNS))  # fmt: skip
+    OP,
+    WHEN,
+    X,
+    X_ROW,
+    X_LINE,
+    X_STEP,
+    X_PLANE,
+    Y,
+    Y_ROW,
+    Y_LINE,
+    Y_STEP,
+    Y_PLANE,
+    LINES,
+    WIDE,
+    TAPS,
+    TAP_STEP,
+    COLUMN,
+    COLUMN_STEP,
+    N,
+    PLANES,
+    WORDS,
+    COUNT,
+    FIRST,
+    SECOND,
+    THIRD,
+    OF,
+    OF_STEP,
+    FACTORS,
+    NUMBER,
+    OTHER,
+    OTHER_ROW,
+) = range(len(COLUMNS))
 (
-    SIGNS, INTEGERS, PLANE_SIGNS, PLANE_INTEGERS, BYTE_SIGNS, BYTE_INTEGERS, MOVE, FILL, CLEAR,
-    APPEND, GATHER, LARGEST, SPLIT, ACCUMULATE, RANK, REACH, UNPACK, WEIGH, LARGEST_PLANES,
-) = range(OPERATIONS.index(moves.POOLS[0]))  # fmt: skip
+    SIGNS,
+    INTEGERS,
+    PLANE_SIGNS,
+    PLANE_INTEGERS,
+    BYTE_SIGNS,
+    BYTE_INTEGERS,
+    MOVE,
+    FILL,
+    CLEAR,
+    APPEND,
+    GATHER,
+    LARGEST,
+    SPLIT,
+    ACCUMULATE,
+    RANK,
+    REACH,
+    UNPACK,
+    WEIGH,
+    LARGEST_PLANES,
+) = range(OPERATIONS.index(moves.POOLS[0]))
 POOL, CHANGE = (OPERATIONS.index(names[0]) for names in (moves.POOLS, numbers.CHANGES))
 
 
@@ -149,19 +194,59 @@ def _program(name):
                         of = base + t[OF] + h * wide * of_step
                         if op <= INTEGERS:
                             multiply(
-                                signs, at, wide, x_step, taps, tap_step, words,
-                                first, count, second, of, of_step, third, to, y_step,
-                            )  # fmt: skip
+                                signs,
+                                at,
+                                wide,
+                                x_step,
+                                taps,
+                                tap_step,
+                                words,
+                                first,
+                                count,
+                                second,
+                                of,
+                                of_step,
+                                third,
+                                to,
+                                y_step,
+                            )
                         elif op <= PLANE_INTEGERS:
                             multiply_planes(
-                                signs, at, wide, x_step, planes, x_plane, factors, taps, tap_step,
-                                words, first, count, second, of, of_step, third, to, y_step,
-                            )  # fmt: skip
+                                signs,
+                                at,
+                                wide,
+                                x_step,
+                                planes,
+                                x_plane,
+                                factors,
+                                taps,
+                                tap_step,
+                                words,
+                                first,
+                                count,
+                                second,
+                                of,
+                                of_step,
+                                third,
+                                to,
+                                y_step,
+                            )
                         elif has_bytes:
                             multiply_bytes(
-                                signs, at, wide, x_step, words,
-                                first, count, second, of, of_step, third, to, y_step,
-                            )  # fmt: skip
+                                signs,
+                                at,
+                                wide,
+                                x_step,
+                                words,
+                                first,
+                                count,
+                                second,
+                                of,
+                                of_step,
+                                third,
+                                to,
+                                y_step,
+                            )
                     continue
                 other, other_row = work + t[OTHER], t[OTHER_ROW]
                 if t[OTHER] < 0:
@@ -198,9 +283,18 @@ def _program(name):
                             numbers.weigh(at, to, words, n, first, second)
                         elif op == LARGEST_PLANES:
                             moves.largest_planes(
-                                at, to, words, planes, x_plane, y_plane,
-                                taps, tap_step, column, column_step, first,
-                            )  # fmt: skip
+                                at,
+                                to,
+                                words,
+                                planes,
+                                x_plane,
+                                y_plane,
+                                taps,
+                                tap_step,
+                                column,
+                                column_step,
+                                first,
+                            )
                         elif op < CHANGE:
                             moves.pool(
                                 op - POOL, at, to, words, taps, tap_step, column, column_step

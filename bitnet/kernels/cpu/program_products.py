@@ -33,9 +33,23 @@ def product(lanes):
     counts_of = COUNTS[lanes][0]
 
     def line_of(
-        e, signs, x, n, step, lines, line_step, n_words,
-        panels, n_panels, tables, of, of_step, flips, y, y_step,
-    ):  # fmt: skip
+        e,
+        signs,
+        x,
+        n,
+        step,
+        lines,
+        line_step,
+        n_words,
+        panels,
+        n_panels,
+        tables,
+        of,
+        of_step,
+        flips,
+        y,
+        y_step,
+    ):
         def tile(part, weight, outputs, first, zeros):
             at = x + first * step
 
@@ -58,9 +72,26 @@ def planes_product(lanes):
     lane = f"<{lanes} x i64>"
 
     def line_of(
-        e, signs, x, n, step, planes, plane_step, factors, lines, line_step, n_words,
-        panels, n_panels, tables, of, of_step, flips, y, y_step,
-    ):  # fmt: skip
+        e,
+        signs,
+        x,
+        n,
+        step,
+        planes,
+        plane_step,
+        factors,
+        lines,
+        line_step,
+        n_words,
+        panels,
+        n_panels,
+        tables,
+        of,
+        of_step,
+        flips,
+        y,
+        y_step,
+    ):
         def all_outputs(part, weight):
             def some(at, first, count, totals):
                 at = at + first * plane_step
@@ -95,9 +126,8 @@ def planes_product(lanes):
 
 @routine
 def bytes_product(
-    e, signs, x, n, step, groups,
-    panels, n_panels, tables, of, of_step, flips, y, y_step,
-):  # fmt: skip
+    e, signs, x, n, step, groups, panels, n_panels, tables, of, of_step, flips, y, y_step
+):
     """Multiply unsigned bytes, four per group, with signs, whose bits become bytes on the way.
 
     panels (P, groups, 2, 64 bits): bit 4 c + j is the sign of byte j for output 16 half + c.  The
