@@ -1,0 +1,10 @@
+"""Frozen nets in other languages: C, and one file of Python."""
+
+from typing import TYPE_CHECKING
+
+from bitnet import lazily
+
+if TYPE_CHECKING:
+    from bitnet.export.c.header import to_c as to_c
+
+__getattr__, __dir__, __all__ = lazily(__name__, {"bitnet.export.c.header": "to_c"})

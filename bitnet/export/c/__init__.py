@@ -1,0 +1,1 @@
+"""Frozen nets as C headers: `header` prints the file, the others the nodes of the graph."""

@@ -1,0 +1,34 @@
+/* What a compiler's target may change, with -D or before this header is included: NET_FLASH, where
+   constants are (PROGMEM on AVR); NET_READ8 to NET_READF, how they are read; NET_POPCOUNT, whether
+   the target counts the ones of a word with an instruction; NET_FIRST, how products of pixels are
+   computed: 1 by bit planes, 2 by sums of four pixels in tables, 3 by one pixel after the other.
+   With NET_SEEN, the state has a pointer `seen`, and the integers of all products are stored. */
+#ifndef NET_FLASH
+#define NET_FLASH
+#endif
+#ifndef NET_READ32
+#define NET_READ8(at) (*(at))
+#define NET_READ16(at) (*(at))
+#define NET_READ32(at) (*(at))
+#define NET_READ32S(at) (*(at))
+#define NET_READF(at) (*(at))
+#endif
+#ifndef NET_POPCOUNT
+#if defined(__POPCNT__) || defined(__aarch64__) || defined(__riscv_zbb) || defined(__wasm__)
+#define NET_POPCOUNT 1
+#else
+#define NET_POPCOUNT 0
+#endif
+#endif
+#ifndef NET_FIRST
+#define NET_FIRST (USUAL)
+#endif
+#ifdef NET_SEEN
+#define NET_SEES , const int32_t *seen_base, int32_t *seen
+#define NET_SEE(base, seen) , base, seen
+#define NET_SAW(v) seen[j] = seen_base[2 * j] + seen_base[2 * j + 1] * (v);
+#else
+#define NET_SEES
+#define NET_SEE(base, seen)
+#define NET_SAW(v)
+#endif
