@@ -9,6 +9,7 @@ nn          layers (`BinaryLinear`, `BatchNorm`, ...), `nn.functional`, `nn.mode
 optim       `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop`, and `optim.schedules`
 data        data set readers, batches, image `Preparation`, text `Vocabulary`
 deploy      frozen nets: bits and integer thresholds, and their file
+export      frozen nets in other languages: C
 training    `fit`, checkpoints, metrics, language models
 analysis    what a net costs and looks like: `summary`, energy, operations, `analysis.plots`
 cli         the command line, `bitnet VERB`
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-ROOMS = "analysis autograd cli data deploy kernels nn optim quantizers training"
+ROOMS = "analysis autograd cli data deploy export kernels nn optim quantizers training"
 
 
 def lazily(room, places, submodules=""):
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from bitnet import cli as cli
     from bitnet import data as data
     from bitnet import deploy as deploy
+    from bitnet import export as export
     from bitnet import kernels as kernels
     from bitnet import nn as nn
     from bitnet import optim as optim

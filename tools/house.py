@@ -29,7 +29,7 @@ FLOORS = [
     ["autograd"],
     ["data", "nn"],
     ["deploy", "optim"],
-    ["training"],
+    ["export", "training"],
     ["analysis"],
     ["cli"],
     ["__main__"],
@@ -41,7 +41,7 @@ CORE = (
     *(f"nn/{name}.py" for name in ("module", "linear", "norm", "activations")),
 )
 LIMITS = {
-    "entries at the top": 17,
+    "entries at the top": 18,
     "import circles": 0,
     "upward imports": 0,
     "lines of code in the core": 2_000,

@@ -17,8 +17,12 @@ from bitnet.export.c.text import array, block, check_name, comment, named, part
 FIRST, SCORES = ("auto", *FORMS), ("float", "integer")
 N_TESTS = 3  # vectors of the self test
 SIZES = {"uint32_t": 4, "float": 4, "uint16_t": 2}
-ARENAS = (("words", "uint32_t", ""), ("floats", "float", ""))
-ARENAS += (("planes", "uint32_t", "NET_FIRST == 1"), ("sums", "uint16_t", "NET_FIRST == 2"))
+ARENAS = (
+    ("words", "uint32_t", ""),
+    ("floats", "float", ""),
+    ("planes", "uint32_t", "NET_FIRST == 1"),
+    ("sums", "uint16_t", "NET_FIRST == 2"),
+)
 USUAL = {"auto": "NET_POPCOUNT ? 1 : 2", "planes": "1", "tables": "2", "adds": "3"}
 
 
@@ -128,8 +132,6 @@ class _Header:
 
     def _top(self):
         """Return the first comment."""
-        digest, n = digest_of(self.net)
-        self.digest = digest
         first = (
             f"{self.net!r}, printed by bitnet {bitnet.__version__}. C99 and C++; it needs nothing "
             "but stdint.h. All memory is in a NET_state of the caller, so that several may run at "
@@ -144,7 +146,7 @@ class _Header:
         p, first = self.printer, self.outputs[0]
         lines = [
             f'#define NET_VERSION "{bitnet.__version__}"',
-            f'#define NET_SHA256 "{self.digest}"',
+            f'#define NET_SHA256 "{digest_of(self.net)}"',
             f"#define NET_INPUTS {p.arguments[0][2]}",
             f"#define NET_CLASSES {first.size}",
             f"#define NET_INTEGERS {p.n_seen} /* of all products, see NET_SEEN */",
@@ -241,8 +243,7 @@ def p_text(p):
 
 
 def digest_of(net):
-    """Return the SHA-256 of the file of a net, and its size."""
+    """Return the SHA-256 of the file of a net."""
     stream = io.BytesIO()
     net.save(stream)
-    content = stream.getvalue()
-    return hashlib.sha256(content).hexdigest(), len(content)
+    return hashlib.sha256(stream.getvalue()).hexdigest()

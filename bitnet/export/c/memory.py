@@ -9,7 +9,8 @@ class Buffer:
     """A part of the memory.
 
     `arena` is "words" (uint32, also for int32 and bytes), "floats", or of one form of products of
-    pixels "planes" (uint32) or "sums" (uint16); `n` are its elements, from the step `first` to the step `last` of use; `at` is its place, found by `plan`.
+    pixels "planes" (uint32) or "sums" (uint16); `n` are its elements; it is used from the step
+    `first` to the step `last`; `at` is its place, found by `plan`.
     """
 
     arena: str

@@ -63,7 +63,9 @@ def transpose(p, i, node):
     """Print a copy with the axes in another order."""
     x = p.operand(node.inputs[0])
     steps = [steps_of(x)[axis] for axis in node.axes]
-    return gathered(p, i, x, lambda own: total(f"{a} * {s}" for a, s in zip(own, steps)))
+    return gathered(
+        p, i, x, lambda own: total(f"{a} * {s}" for a, s in zip(own, steps, strict=True))
+    )
 
 
 @printer(Slice)
@@ -74,7 +76,10 @@ def sliced(p, i, node):
     first = int(grid.flat[0]) if grid.size else 0
     steps = [s // grid.itemsize for s in grid.strides]
     return gathered(
-        p, i, x, lambda own: total([str(first), *(f"{a} * {s}" for a, s in zip(own, steps))])
+        p,
+        i,
+        x,
+        lambda own: total([str(first), *(f"{a} * {s}" for a, s in zip(own, steps, strict=True))]),
     )
 
 

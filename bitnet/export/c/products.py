@@ -5,7 +5,9 @@ import numpy as np
 from bitnet.deploy.products import Conv, Linear, Threshold
 from bitnet.deploy.shapes import Pool
 from bitnet.export.c.forms import Matrix, forms_of
+from bitnet.export.c.patches import gathered
 from bitnet.export.c.printer import need, printer
+from bitnet.export.c.thresholds import call_of_steps, indented, steps_text
 from bitnet.kernels import BitPlanes
 
 ROWS = """\
@@ -20,19 +22,6 @@ static inline void net_{name}({parameters}, const uint32_t *weight, int words, i
 {each}    }}
 }}
 """
-SIGNS = (
-    "uint32_t bits = 0;\n",
-    "bits |= (uint32_t)(v <= NET_READ{bits}(limits + j)) << (j & 31);\n"
-    "if ((j & 31) == 31 || j + 1 == units) {{\n    *y++ = bits;\n    bits = 0;\n}}\n",
-)
-CODES = (
-    "uint32_t bits[{p}] = {{0}};\nint l, b, apart = (units + 31) / 32;\n",
-    "uint32_t code = 0;\nfor (l = 0; l < {levels}; l++)\n"
-    "    code += v <= NET_READ{bits}(limits + {levels} * j + l);\n{pattern}"
-    "for (b = 0; b < {p}; b++)\n    bits[b] |= ((code >> b) & 1u) << (j & 31);\n"
-    "if ((j & 31) == 31 || j + 1 == units) {{\n    for (b = 0; b < {p}; b++) {{\n"
-    "        y[b * apart] = bits[b];\n        bits[b] = 0;\n    }}\n    y++;\n}}\n",
-)
 HOW = {"integers": "z[j] = {z};\n"}
 HOW |= {"largest": "if ({z} > z[j])\n    z[j] = {z};\n", "sums": "z[j] += {z};\n"}
 ABOUT = {
@@ -44,7 +33,7 @@ ABOUT = {
 }
 
 
-def matrix_of(printer, node, groups=1):
+def matrix_of(printer, node):
     """Return the weights of a product as a Matrix."""
     weights = printer.graph.nodes[node.inputs[1]]
     packed = getattr(weights, "packed", None)
@@ -58,32 +47,11 @@ def matrix_of(printer, node, groups=1):
     return Matrix(np.ascontiguousarray(rows), *own)
 
 
-def steps_text(printer, name, threshold, signed):
-    """Return the text of the thresholds of one unit, before the loop and in it."""
-    levels = threshold.thresholds.shape[1] if threshold.thresholds.ndim > 1 else 1
-    own = {"bits": name, "levels": levels, "pattern": "", "p": 1}
-    if threshold.codebook is None:
-        return [part.format(**own) for part in SIGNS], "signs"
-    book = threshold.codebook
-    own["p"], key = len(book.coefficients), f"codes_{levels}"
-    if book.patterns.tolist() != list(range(len(book))):
-        table = f"net_patterns{printer.step}"
-        printer.constant(table, book.patterns.astype(np.uint32))
-        own["pattern"] = f"code = NET_READ32({table} + code);\n"
-        key = f"{key}_{printer.step}"
-    return [part.format(**own) for part in CODES], f"{key}_{own['p']}"
-
-
-def indented(text, depth):
-    """Return lines indented."""
-    return "".join(f"{'    ' * depth}{line}\n" for line in text.splitlines())
-
-
 class Product:
     """A product that is being printed: its operand, weights, geometry, and what follows it."""
 
     def __init__(self, printer, i, node):
-        self.printer, self.i, self.node = printer, i, node
+        self.printer, self.i = printer, i
         self.x = printer.operand(node.inputs[0])
         need(self.x.is_packed or self.x.kind == "uint8", f"a product of {self.x.kind}")
         self.window = getattr(node, "window", None)
@@ -94,7 +62,7 @@ class Product:
         if self.pool is not None and printer.graph.nodes[self.pool].kind == "avgpool":
             self.pool = None
         self.steps = self._follows(self.last, Threshold)
-        self.masked = self.window is not None and self.window.border == 0 and self._is_padded()
+        self.masked = self.window is not None and self.window.border == 0 and self.is_padded
         self.result = printer.result(self.last if self.steps is None else self.steps)
         self.units = self.shape[-1]
         self.direct = self._is_direct()
@@ -109,7 +77,9 @@ class Product:
         """The number of the product, or of the pooling after it."""
         return self.i if self.pool is None else self.pool
 
-    def _is_padded(self):
+    @property
+    def is_padded(self):
+        """Whether taps may be outside the image."""
         return any(map(any, self.window.padding))
 
     @property
@@ -166,7 +136,7 @@ class Product:
         """Return the expressions of the patch of packed values or bytes, and of the mask."""
         window, x = self.window, self.x
         self.whole = window is None or (
-            window.taps == 1 and not self._is_padded() and self.groups == 1
+            window.taps == 1 and not self.is_padded and self.groups == 1
         )
         words = self.matrix.words
         self.mask = self.printer.scratch("words", words) if self.masked else None
@@ -178,7 +148,8 @@ class Product:
 
     def _loops(self, forms):
         """Return the loops over the output pixels."""
-        m, height, width = self.units, *(self.shape[1:3] if self.window else (self.shape[0], 1))
+        m = self.units
+        height, width = self.shape[1:3] if self.window else (self.shape[0], 1)
         if self.pool is None:
             inner = self._at(forms, "row", "column", "integers")
             after = self._after(f"(row * {width} + column)")
@@ -245,7 +216,7 @@ class Product:
         if self.groups > 1:
             lines += ["int group;", f"for (group = 0; group < {self.groups}; group++) {{"]
         if not self.whole:
-            lines += self._gather(row, column, group)
+            lines += gathered(self, row, column, group)
         name, more = self._function(form, how)
         weight = self.weight
         target = f"{self._target(position)}"
@@ -260,56 +231,13 @@ class Product:
         bases = self._seen_bases(form)
         if self.groups > 1:
             seen, bases = f"{seen} + group * {m}", f"{bases} + group * {2 * m}"
-            more = [own.replace("@group@", f" + group * {m}") for own in more]
+            more = [f"{own} + group * {m}" for own in more] if self._by_unit(form) else more
         call = [form.arguments, weight, str(self.matrix.words), str(m)]
-        call += [own.replace("@group@", "") for own in more] + [target]
+        call += [*more, target]
         lines += [f"const {kind} = {patch};", *form.setup]
         lines.append(f"net_{name}({', '.join(call)} NET_SEE({bases}, {seen}));")
         lines = [*lines, "}"] if self.groups > 1 else lines
         return ["{", *lines, "}"]
-
-    def _gather(self, row, column, group):
-        """Return the statements that copy the taps of one position into the patch."""
-        p, x, window = self.printer, self.x, self.window
-        (down, right), ((above, _), (before, _)) = window.stride, window.padding
-        height, wide, channels = x.shape[1:]
-        n, words, taps = channels // self.groups, self.matrix.words, window.taps
-        first = f"{group} * {n}" if self.groups > 1 else "0"
-        inside = f"up >= 0 && up < {height} && at >= 0 && at < {wide}"
-        full = "0xffffffffu" if window.border == 1 else "0"
-        loops = [
-            f"for (r = 0; r < {window.size[0]}; r++) {{",
-            f"for (c = 0; c < {window.size[1]}; c++) {{",
-            f"int up = {row} * {down} - {above} + r * {window.dilation[0]};",
-            f"int at = {column} * {right} - {before} + c * {window.dilation[1]};",
-            f"int tap = (r * {window.size[1]} + c) * {n};",
-        ]
-        lines = ["int r, c;"]
-        lines += [f"uint32_t *mask = {self.mask};"] if self.masked else []
-        if self.masked:
-            p.use("fill_bits")
-            own = [f"net_fill_bits(mask, tap, {inside} ? 0xffffffffu : 0, {n});"]
-            own += [f"inside += {inside} ? {n} : 0;"]
-            lines += ["inside = 0;", *loops, *own, "}", "}", f"missing = {taps * n} - inside;"]
-            lines.append("(void)missing;")
-        if not x.is_packed:
-            value = "255" if window.border == 1 else "0"
-            at = f"{x.at}[(up * {wide} + at) * {channels} + {first} + k]"
-            copied = ["int k;", f"for (k = 0; k < {n}; k++)"]
-            copied += [f"    {self.patch}[tap + k] = {inside} ? {at} : {value};"]
-            return [*lines, *loops, *copied, "}", "}"]
-        p.use("copy_bits", *["fill_bits"] * self._is_padded())
-        source = f"{x.at} + (up * {wide} + at) * {x.step}"
-        lines.append("int b;") if x.planes > 1 else None
-        b, many = ("b", x.planes > 1) if x.planes > 1 else ("0", False)
-        patch = f"{self.patch} + b * {words}" if many else self.patch
-        source = f"{source} + b * {x.words}" if many else source
-        copied = [f"net_copy_bits({patch}, tap, {source}, {first}, {n});"]
-        if self._is_padded():
-            outside = f"net_fill_bits({patch}, tap, {full}, {n});"
-            copied = [f"if ({inside})", f"    {copied[0]}", "else", f"    {outside}"]
-        opened = [f"for (b = 0; b < {x.planes}; b++) {{"] if many else []
-        return [*lines, *opened, *loops, *copied, "}", "}", *["}"] * many]
 
     def _seen_bases(self, form):
         """Add the constants that recover the integers from v; return their name."""
@@ -330,7 +258,7 @@ class Product:
         if self.direct:
             name, more, own = self._thresholds(form)
         else:
-            same = len(set(form.base.tolist())) == 1
+            same = not self._by_unit(form)
             base = "base" if same else "NET_READ32S(base + j)"
             z = f"{base} {'-' if form.factor < 0 else '+'} {abs(form.factor)} * v"
             own = ["", HOW[how].format(z=f"({z})" if how == "largest" else z)]
@@ -339,7 +267,7 @@ class Product:
                 name = f"{how}_{abs(form.factor)}"
             else:
                 constant = p.constant(f"net_b{self.i}_{form.number}", form.base.astype(np.int32))
-                declared, more = "const int32_t *base", [f"{constant}@group@"]
+                declared, more = "const int32_t *base", [constant]
                 name = f"{how}_by_unit_{abs(form.factor)}"
             more_declared = f"{declared}, int32_t *z,"
         if self.direct:
@@ -359,6 +287,10 @@ class Product:
         p.function(name, text)
         return name, more
 
+    def _by_unit(self, form):
+        """Return whether integers in memory have a base of their own for each unit."""
+        return not self.direct and len(set(form.base.tolist())) > 1
+
     def _thresholds(self, form):
         """Return the name, the arguments and the text of thresholds that are compared with v."""
         p, limits = self.printer, form.limits(self.thresholds)
@@ -375,66 +307,7 @@ class Product:
         return f"{finish}_{kind}", [name], [*own, kind]
 
 
-def call_of_steps(p, i, z, y):
-    """Return a call that compares the integers z of one position with thresholds."""
-    node = p.graph.nodes[i]
-    values = node.thresholds.astype(np.int64)
-    falling = ~np.asarray(node.increasing)
-    many = falling if values.ndim == 1 else falling[:, None]
-    limits = np.where(many, values + 1, values)  # z <= t is not z >= t + 1
-    limits = limits.clip(-(2**31), 2**31 - 1).astype(np.int32)
-    units, levels = len(values), 1 if values.ndim == 1 else values.shape[1]
-    before, p.step = p.step, i
-    own, finish = steps_text(p, "32S", node, False)
-    p.step = before
-    text = [part.replace("v <= NET", "z[j] >= NET") for part in own]
-    flips = "NULL_FLIPS"
-    if falling.any():
-        bits = np.zeros(-(-units // 32) * 32, np.bool_)
-        bits[:units] = falling
-        flips = p.constant(f"net_f{i}", np.packbits(bits, bitorder="little").view("<u4"))
-    name = f"steps_{finish}{'_falling' if falling.any() else ''}"
-    more, turned = "", ""
-    if falling.any():
-        more = ", const uint32_t *falling"
-        turned = "if ((NET_READ32(falling + (j >> 5)) >> (j & 31)) & 1u)\n    "
-        turn = f"code = {levels} - code;\n" if node.codebook is not None else ""
-        if node.codebook is None:
-            text[1] = text[1].replace(
-                "bits |= (uint32_t)(z[j] >= NET_READ32S(limits + j)) << (j & 31);\n",
-                "bits |= (uint32_t)(z[j] >= NET_READ32S(limits + j)) << (j & 31);\n"
-                f"{turned}bits ^= (uint32_t)1 << (j & 31);\n",
-            )
-        else:
-            at = text[1].index("for (b = 0;") if "code = NET" not in text[1] else None
-            at = text[1].index("code = NET") if at is None else at
-            text[1] = text[1][:at] + turned + turn + text[1][at:]
-    p.function(
-        name,
-        "/* Compare integers with the thresholds of their units. */\n"
-        f"static inline void net_{name}(const int32_t *z, const int32_t *limits, int units,\n"
-        f"    uint32_t *y{more})\n{{\n    int j;\n{indented(text[0], 1)}"
-        f"    for (j = 0; j < units; j++) {{\n{indented(text[1], 2)}    }}\n}}\n",
-    )
-    constant = p.constant(f"net_t{i}", limits)
-    arguments = [z, constant, str(units), y] + ([flips] if falling.any() else [])
-    return f"net_{name}({', '.join(arguments)});"
-
-
 @printer(Linear, Conv)
 def product(p, i, node):
     """Print a product of bits."""
     return Product(p, i, node).print()
-
-
-@printer(Threshold)
-def thresholds(p, i, node):
-    """Print thresholds of integers in memory."""
-    z = p.operand(node.inputs[0])
-    need(z.kind == "int32", f"thresholds of {z.kind}")
-    y = p.result(i)
-    at = f"{y.at} + position * {y.step}"
-    call = call_of_steps(p, i, f"{z.at} + position * {z.shape[-1]}", at)
-    head = ["{", "int position;", f"for (position = 0; position < {z.positions}; position++)"]
-    p.add(*head, f"    {call}", "}")
-    return y

@@ -11,15 +11,18 @@ from bitnet.errors import InputError
 PARTS = pathlib.Path(__file__).parent / "parts"
 TYPES = {"uint32": "32", "int32": "32", "int16": "16", "uint16": "16", "uint8": "8", "float32": "F"}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
-RESERVED = set(
-    ["alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char", "class", "compl", "const", "constexpr", "continue", "decltype", "default", "delete", "do", "double", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr", "operator", "or", "or_eq", "private", "protected", "public", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "template", "this", "throw", "true", "try", "typedef", "typeid", "typename", "typeof", "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq"]
-)
 WIDTH = 100  # columns
+
+
+@functools.cache
+def reserved():
+    """Return the words of C and C++."""
+    return frozenset((PARTS / "reserved.txt").read_text().split())
 
 
 def check_name(name: str) -> None:
     """Refuse a name that cannot begin the names in C and C++."""
-    if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name in reserved():
         expected = "a letter, then letters, digits or _, and no word of C or C++"
         raise InputError(f"the name is {name!r:.60}; expected {expected}, such as digits_net")
 

@@ -3,6 +3,15 @@
    the target counts the ones of a word with an instruction; NET_FIRST, how products of pixels are
    computed: 1 by bit planes, 2 by sums of four pixels in tables, 3 by one pixel after the other.
    With NET_SEEN, the state has a pointer `seen`, and the integers of all products are stored. */
+#if defined(__AVR__) && !defined(NET_FLASH)
+#include <avr/pgmspace.h>
+#define NET_FLASH PROGMEM
+#define NET_READ8(at) pgm_read_byte(at)
+#define NET_READ16(at) ((int16_t)pgm_read_word(at))
+#define NET_READ32(at) pgm_read_dword(at)
+#define NET_READ32S(at) ((int32_t)pgm_read_dword(at))
+#define NET_READF(at) pgm_read_float(at)
+#endif
 #ifndef NET_FLASH
 #define NET_FLASH
 #endif
