@@ -111,7 +111,7 @@ class _Header:
             target = "scores" if k == 0 else f"result{k}"
             loop = f"for (k = 0; k < {place.size}; k++)"
             lines += ["{", "int k;", loop, f"    {target}[k] = {element(place, 'k')};", "}"]
-        return ["(void)state;", *p.lines, *lines]
+        return ["NET_EXACT", "(void)state;", *p.lines, *lines]
 
     @property
     def _inputs(self):
@@ -128,16 +128,15 @@ class _Header:
         p = self.printer
         parts = [self._top(), self._macros(), p_text(p), self._state(), self._functions()]
         parts += [self._program()] if main else []
-        return p.resolved("\n".join([*parts, "#endif /* NET_H */\n"]))
+        return p.resolved("\n".join([*parts, part("end")]))
 
     def _top(self):
         """Return the first comment."""
         first = (
             f"{self.net!r}, printed by bitnet {bitnet.__version__}. C99 and C++; it needs nothing "
-            "but stdint.h. All memory is in a NET_state of the caller, so that several may run at "
-            "once; the weights are constants. Float results are equal to those of Python, bit for "
-            "bit, if the compiler does not merge multiplications and additions: "
-            "-ffp-contract=off with gcc and clang, and no -ffast-math."
+            "but stdint.h. All memory is in a net_state of the caller, so that several may run at "
+            "once; the weights are constants. The results are equal to those of Python, bit for "
+            "bit; other compilers than gcc and clang must not merge multiplications and additions."
         )
         return comment(first) + "#ifndef NET_H\n#define NET_H\n\n#include <stdint.h>\n"
 

@@ -2,6 +2,7 @@
 static inline void net_float_rows(const float *x, int n, const float *weight, const float *bias,
                                   int units, float *y)
 {
+    NET_EXACT
     int j, k;
     for (j = 0; j < units; j++, weight += n) {
         float total = 0;

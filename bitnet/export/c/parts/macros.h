@@ -41,3 +41,16 @@
 #define NET_SEE(base, seen)
 #define NET_SAW(v)
 #endif
+/* Each multiplication and each addition of floats is rounded, as in Python. */
+#ifdef __FAST_MATH__
+#error "this header needs a compilation without -ffast-math"
+#endif
+#ifdef __clang__
+#define NET_EXACT _Pragma("STDC FP_CONTRACT OFF")
+#else
+#define NET_EXACT
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif

@@ -1,0 +1,4 @@
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+#endif /* NET_H */
