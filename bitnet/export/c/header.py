@@ -97,6 +97,10 @@ class _Header:
         self.printer = p = Printer(graph, sizes)
         p.print()
         self.outputs = [p.places[i] for i in graph.outputs]
+        for i, place in zip(graph.outputs, self.outputs, strict=True):
+            if place.is_packed:
+                came = f"{graph.title(i)} is a result of packed values"
+                raise InputError(f"{came}, which have no form in C; expected numbers")
         p.step = len(graph.nodes)
         for i in graph.outputs:
             p.operand(i)
