@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.export.c.header import to_c
+from bitnet.export.python.printer import to_python
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Format:
 def _c(net: FrozenNet, name: str, **options: object) -> str:
     """Return the header of a net."""
     return to_c(net, name, **options)  # type: ignore[arg-type]
+
+
+def _python(net: FrozenNet, name: str, **options: object) -> str:
+    """Return the Python file of a net."""
+    return to_python(net, **options)  # type: ignore[arg-type]
 
 
 FORMATS = {"c": Format("a header in C99 and C++", ".h", ("first", "scores", "main", "steps"), _c)}
