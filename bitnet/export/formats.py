@@ -28,4 +28,8 @@ def _python(net: FrozenNet, name: str, **options: object) -> str:
     return to_python(net, **options)  # type: ignore[arg-type]
 
 
-FORMATS = {"c": Format("a header in C99 and C++", ".h", ("first", "scores", "main", "steps"), _c)}
+C_OPTIONS = ("first", "scores", "main", "steps")
+FORMATS = {
+    "c": Format("a header in C99 and C++", ".h", C_OPTIONS, _c),
+    "python": Format("one file of Python", ".py", ("steps",), _python),
+}

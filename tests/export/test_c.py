@@ -6,9 +6,9 @@ import os
 
 import numpy as np
 import pytest
+from exported import TARGETS, Emulated, Header
 from hypothesis import HealthCheck, given, settings
 from own_modules import Shortcut
-from targets import TARGETS, Emulated, Header
 from test_conformance import HERE as CONFORMANCE
 from whole_models import whole_models
 

@@ -177,7 +177,6 @@ class Emulated:
             if is_input:
                 own = np.ascontiguousarray(next(given)).reshape(-1).view(KINDS[kind])
                 machine.buffer(kind, name, size)[:] = own
-        machine.counted = {}
         machine.call("run_predict", count=True)
         return sum(machine.counted.values()), machine
 
@@ -203,6 +202,7 @@ class Machine:
         from unicorn import arm_const, riscv_const
 
         self.is_arm, self.counted = triple.startswith("thumb"), {}
+        self.taken = self.next = 0
         if self.is_arm:
             modes = unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS
             self.uc = unicorn.Uc(unicorn.UC_ARCH_ARM, modes)
@@ -219,7 +219,7 @@ class Machine:
         self.unicorn = unicorn
         self.memory = (ctypes.c_uint8 * SIZE)()
         self.uc.mem_map_ptr(0, SIZE, unicorn.UC_PROT_ALL, ctypes.addressof(self.memory))
-        self.symbols = {}
+        self.symbols, self.sizes = {}, {}
         with path.open("rb") as file:
             elf = ELFFile(io.BytesIO(file.read()))
         for segment in elf.iter_segments():
@@ -227,6 +227,7 @@ class Machine:
                 self.uc.mem_write(segment["p_vaddr"], segment.data())
         for symbol in elf.get_section_by_name(".symtab").iter_symbols():
             self.symbols[symbol.name] = symbol["st_value"]
+            self.sizes[symbol.name] = symbol["st_size"]
 
     def buffer(self, kind, name, size):
         """Return the array of a symbol."""
@@ -246,7 +247,26 @@ class Machine:
         return ctypes.c_int32(self.uc.reg_read(result)).value
 
     def _count(self, uc, address, size, data):
+        """Count an instruction, and a branch that is taken to it."""
         self.counted[address] = self.counted.get(address, 0) + 1
+        self.taken += address != self.next
+        self.next = address + size
+
+    def cycles(self):
+        """Return an estimate of the cycles of a Cortex-M: 2 per load or store, 3 per branch taken.
+
+        Each register after the first of a list takes a cycle more; flash has no wait states.
+        """
+        extra = 0
+        for address, n in self.counted.items():
+            first = int.from_bytes(self.memory[address : address + 2], "little")
+            if first >> 12 in (5, 6, 7, 8, 9) or first >> 11 == 0b01001:
+                extra += n
+            elif first >> 12 == 0b1100 or first >> 9 in (0b1011010, 0b1011110):
+                extra += n * (first & 0x1FF).bit_count()
+            elif first >> 9 == 0b1111100 or first >> 9 in (0b1110100, 0b1110110):  # 32 bits wide
+                extra += n
+        return sum(self.counted.values()) + extra + 2 * self.taken
 
 
 class Wasm:
