@@ -150,7 +150,15 @@ class Emulated:
         (folder / "link.ld").write_text(SCRIPT)
         out = source.with_suffix(".elf" if link else ".o")
         command = [*zig("cc"), "-target", self.triple, f"-mcpu={self.cpu}", *self.flags, *STRICT]
-        command += ["-std=c99", "-ffreestanding", "-fno-sanitize=all", str(source), "-o", str(out)]
+        command += [
+            "-std=c99",
+            "-g",
+            "-ffreestanding",
+            "-fno-sanitize=all",
+            str(source),
+            "-o",
+            str(out),
+        ]
         if not link:
             command.append("-c")
         elif self.is_wasm:
