@@ -134,6 +134,7 @@ NETS = {
     "mlp-15k-p2": Net((Dense(128), Dense(96), scores()), planes=2, epochs=30),
     "mlp-15k-p1": Net((Dense(128), Dense(96), scores()), planes=1, epochs=30),
     "mlp-23k-p2": Net((Dense(192), Dense(128), scores()), planes=2),
+    "mlp-24k-p1": Net((Dense(192, 1, 2), Dense(96, 1, 2), scores(2)), planes=1),
     "mlp-46k-p1": Net((Dense(384), Dense(128), scores()), planes=1),
     "conv-fast": Net(
         (Conv(16, 5, 2, 1, stride=2, pool=True), Conv(32, 3, 1, 1), scores(2)),
@@ -281,11 +282,12 @@ class Workshop:
 
         def log(model, epoch, loss):
             if self.args.log and epoch % self.args.log == 0:
-                x, y = self.held
-                now = bitnet.training.evaluate(model, x.reshape(-1, *net.shape), y)
-                print(
-                    f"  {name} {seed}: epoch {epoch}, loss {loss:.4f}, held {now:.2%}", flush=True
-                )
+                line = f"  {name} {seed}: epoch {epoch}, loss {loss:.4f}"
+                if choose:
+                    x, y = self.held
+                    share = bitnet.training.evaluate(model, x.reshape(-1, *net.shape), y)
+                    line += f", validation {share:.2%}"
+                print(line, flush=True)
 
         model = train(net, self.copies(net.strength), labels, seed, epochs, taught, log)
         x, y = self.held if choose else self.test
