@@ -6,5 +6,8 @@ from bitnet import lazily
 
 if TYPE_CHECKING:
     from bitnet.export.c.header import to_c as to_c
+    from bitnet.export.python.printer import to_python as to_python
 
-__getattr__, __dir__, __all__ = lazily(__name__, {"bitnet.export.c.header": "to_c"})
+__getattr__, __dir__, __all__ = lazily(
+    __name__, {"bitnet.export.c.header": "to_c", "bitnet.export.python.printer": "to_python"}
+)

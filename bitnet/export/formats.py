@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.export.c.header import to_c
+from bitnet.export.python.printer import to_python
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,4 +23,10 @@ def _c(net: FrozenNet, name: str, **options: object) -> str:
     return to_c(net, name, **options)  # type: ignore[arg-type]
 
 
+def _python(net: FrozenNet, name: str) -> str:
+    """Return the Python file of a net; its name is not in the text."""
+    return to_python(net)
+
+
 FORMATS = {"c": Format("a header in C99 and C++", ".h", ("first", "scores", "main", "steps"), _c)}
+FORMATS["python"] = Format("one file of Python without dependencies", ".py", (), _python)

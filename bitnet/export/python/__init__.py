@@ -1,0 +1,1 @@
+"""A frozen net as one file of Python."""
