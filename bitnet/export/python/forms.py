@@ -93,8 +93,8 @@ class Nodes:
 
     def book(self, coefficients, patterns):
         """Return the name of a codebook."""
-        first, last = patterns[0], patterns[-1] + 1
-        text = f"range({first}, {last})" if patterns == (*range(first, last),) else [*patterns]
+        own = range(patterns[0], patterns[0] + len(patterns))
+        text = own if patterns == (*own,) else [*patterns]
         return self.constant(f"book({coefficients}, {text})")
 
     def reading(self, node, group=slice(None)):

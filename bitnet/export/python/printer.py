@@ -14,6 +14,7 @@ from bitnet.deploy.runtime import FrozenNet
 from bitnet.deploy.sizes import Size, at
 from bitnet.errors import InputError
 from bitnet.export.python.forms import WIDTH, Nodes, kind_of
+from bitnet.kernels import BitPlanes, Bits
 
 TEMPLATE = pathlib.Path(__file__).with_name("predictor.txt")
 ROOTS = ["decoded", "main", "outputs", "scores", "integers", "predict", "predict_all"]
@@ -142,10 +143,17 @@ class _File:
         inputs = {"pixels": v.astype(np.uint8), "numbers": numbers, "signs": v % 2 * 2 - 1}
         states = [np.zeros((1, n), np.float32) for n in self.states]
         x = inputs.get(self.input.kind, v % getattr(self.input, "below", 1))
-        scores = np.stack([self.net.run(own, *states)[0] for own in x])
+        with np.errstate(all="ignore"):
+            results = [self.net.run(own, *states)[0] for own in x]
+        scores = np.stack([numbers_of(own) for own in results])
         if scores.dtype == np.float32:
             return self.nodes.floats(scores.ravel())
-        return self.nodes.constant(f"made({scores.shape}, {scores.ravel().tolist()}, False)")
+        return self.nodes.constant(f"made(({scores.size},), {scores.ravel().tolist()}, False)")
+
+
+def numbers_of(x):
+    """Return the numbers of a result, of packed ones the integers."""
+    return x.integers() if isinstance(x, BitPlanes) else x.signs() if isinstance(x, Bits) else x
 
 
 def chosen(text, roots):
