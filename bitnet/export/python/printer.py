@@ -55,7 +55,7 @@ def to_python(net: FrozenNet) -> str:
     --------
     >>> rng = np.random.default_rng(0)
     >>> net = bitnet.freeze(bitnet.nn.models.binary_mlp([784, 64, 10], rng=rng))
-    >>> "def predict(*inputs):" in to_python(net)
+    >>> "def predict(" in to_python(net)
     True
     """
     if not isinstance(net, FrozenNet):
