@@ -97,7 +97,8 @@ class _File:
         content = b"".join(self.nodes.content)
         digits = base64.b85encode(content + bytes(-len(content) % 4)).decode()
         lines = [digits[i : i + WIDTH] for i in range(0, len(digits), WIDTH)]
-        data = [f'DIGITS = "{DIGITS}"', 'CONTENT = decoded("""', *lines, '""")']
+        data = ["DIGITS = {digit: value for value, digit in enumerate(", f'    b"{DIGITS}"', ")}"]
+        data += ['CONTENT = decoded("""', *lines, '""")']
         return "\n".join([self._about(), *functions, *data, *own, "\n", *run, "\n", END])
 
     def _about(self):
@@ -173,7 +174,7 @@ def chosen(text, roots):
         if not isinstance(node, ALWAYS) and node not in own:
             continue
         spaced = any(isinstance(one, (ast.FunctionDef, ast.ClassDef)) for one in (before, node))
-        gap = 2 if spaced else int(isinstance(before, ALWAYS) and type(before) is not type(node))
+        gap = 2 if spaced else int(any(isinstance(one, ast.Try) for one in (before, node)))
         found += [""] * gap + lines[node.lineno - 1 : node.end_lineno]
         before = node
     return [*found, "", ""]
