@@ -226,7 +226,7 @@ def test_the_switches_of_a_page_exist(name):
     for folder in ("examples", "benchmarks", "tools", "bitnet/cli"):
         for path in (ROOT / folder).glob("*.py"):
             known |= set(re.findall(r'"(--[a-z-]+)"', path.read_text()))
-    known |= {"--hypothesis-profile", "--check"}
+    known |= {"--hypothesis-profile", "--check", "--self-test"}  # the last one of exported files
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT[name])) <= known
 
 

@@ -23,13 +23,13 @@ def _c(net: FrozenNet, name: str, **options: object) -> str:
     return to_c(net, name, **options)  # type: ignore[arg-type]
 
 
-def _python(net: FrozenNet, name: str, **options: object) -> str:
-    """Return the Python file of a net."""
-    return to_python(net, **options)  # type: ignore[arg-type]
+def _python(net: FrozenNet, name: str) -> str:
+    """Return the Python file of a net; its name is not in the text."""
+    return to_python(net)
 
 
 C_OPTIONS = ("first", "scores", "main", "steps")
 FORMATS = {
     "c": Format("a header in C99 and C++", ".h", C_OPTIONS, _c),
-    "python": Format("one file of Python", ".py", ("steps",), _python),
+    "python": Format("one file of Python without dependencies", ".py", (), _python),
 }

@@ -1,1 +1,1 @@
-"""Frozen nets as one file of Python."""
+"""A frozen net as one file of Python."""
