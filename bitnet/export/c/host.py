@@ -29,7 +29,7 @@ extern "C" {{
 #endif
 int state_bytes(void);
 int seen_integers(void);
-int run_self_test(net_state *state);
+int run_self_test(net_state *state, int32_t *seen);
 void run_scores(int n, net_state *state, int32_t *seen, {declared});
 void run_predict(int n, net_state *state, int32_t *seen, {inputs}, int32_t *classes);
 
@@ -43,9 +43,8 @@ int seen_integers(void)
     return NET_INTEGERS;
 }}
 
-int run_self_test(net_state *state)
+int run_self_test(net_state *state, int32_t *seen)
 {{
-    int32_t seen[NET_INTEGERS + 1];
     state->seen = seen;
     return {self_test};
 }}
@@ -204,12 +203,10 @@ class Compiled:
         """Return the integers of all products, (n, NET_INTEGERS), and the results."""
         n, arrays = self._taken(inputs, prepared)
         seen = np.full((n, self.library.seen_integers()), UNSEEN, np.int32)
-        results = []
-        for (kind, _, _), shape in list(zip(self.arguments, self.shapes, strict=True))[
-            len(arrays) :
-        ]:
-            by_row = self.net.graph.is_by_row
-            results.append(np.empty((n, *shape[1:]) if by_row else shape, DTYPES[kind]))
+        by_row, results = self.net.graph.is_by_row, []
+        for (kind, _, is_input), shape in zip(self.arguments, self.shapes, strict=True):
+            if not is_input:
+                results.append(np.empty((n, *shape[1:]) if by_row else shape, DTYPES[kind]))
         pointers = [own.ctypes.data_as(ctypes.c_void_p) for own in (seen, *arrays, *results)]
         self.library.run_scores(n, self._state(), *pointers)
         return seen, results
@@ -262,7 +259,8 @@ class Compiled:
 
     def self_test(self) -> int:
         """Return 0 if the self test passes, or 1 + the number of the failing vector."""
-        return self.library.run_self_test(self._state())
+        seen = np.empty(self.library.seen_integers() + 1, np.int32)
+        return self.library.run_self_test(self._state(), seen.ctypes.data_as(ctypes.c_void_p))
 
 
 def arguments_of(text, name="net"):

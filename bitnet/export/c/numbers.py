@@ -141,7 +141,7 @@ def where(p, i, node):
     check_numbers(condition, a, b)
     kind = p.value(i).kind
     need(kind in ("float32", "int32"), f"results of {kind}")
-    form = "{a} ? {b} : {c}"
+    form = "{a} != 0 ? {b} : {c}"
     return elementwise(p, i, [condition, a, b], lambda *read: held(form, *read))
 
 
