@@ -14,7 +14,7 @@ from bitnet import InputError
 from bitnet.export.c.host import Compiled
 
 IS_THOROUGH = settings.get_current_profile_name() == "thorough"
-EXAMPLES = 300 if IS_THOROUGH else 12
+EXAMPLES = 300 if IS_THOROUGH else 150
 NO_FORM = r"there is no form in C for .*; print the net in another language, or use other layers"
 NO_SIZE = r"the size .* depends on the inputs; expected B or T"
 

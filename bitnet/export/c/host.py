@@ -31,7 +31,6 @@ int state_bytes(void);
 int seen_integers(void);
 int run_self_test(net_state *state, int32_t *seen);
 void run_scores(int n, net_state *state, int32_t *seen, {declared});
-void run_predict(int n, net_state *state, int32_t *seen, {inputs}, int32_t *classes);
 
 int state_bytes(void)
 {{
@@ -59,17 +58,20 @@ void run_scores(int n, net_state *state, int32_t *seen, {declared})
     }}
 }}
 
+{predict}#ifdef __cplusplus
+}}
+#endif
+"""
+PREDICT = """\
+void run_predict(int n, net_state *state, int32_t *seen, {inputs}, int32_t *classes);
 void run_predict(int n, net_state *state, int32_t *seen, {inputs}, int32_t *classes)
 {{
     state->seen = seen;
     for (; n > 0; n--) {{
-        *classes++ = {predict};
+        *classes++ = net_predict(state, {names});
 {next_inputs}
     }}
 }}
-#ifdef __cplusplus
-}}
-#endif
 """
 
 
@@ -166,16 +168,14 @@ class Compiled:
         def steps(some):
             return "\n".join(f"        {own[1]} += {n};" for own, n in some)
 
-        names = ", ".join(own[1] for own, _ in inputs)
-        has = {own: f" net_{own}(" in self.text for own in ("self_test", "predict")}
+        names = {"inputs": declared(inputs), "next_inputs": steps(inputs)}
+        names["names"] = ", ".join(own[1] for own, _ in inputs)
         return PROGRAM.format(
             declared=declared(pairs),
-            inputs=declared(inputs),
             names=", ".join(own[1] for own, _ in pairs),
             next_all=steps(pairs),
-            next_inputs=steps(inputs),
-            predict=f"net_predict(state, {names})" if has["predict"] else "-1",
-            self_test="net_self_test(state)" if has["self_test"] else "0",
+            predict=PREDICT.format(**names) if " net_predict(" in self.text else "",
+            self_test="net_self_test(state)" if " net_self_test(" in self.text else "0",
         )
 
     def _elements(self):

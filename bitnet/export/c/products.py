@@ -109,7 +109,7 @@ class Product:
         """Print the product; return the place of its result."""
         p, forms = self.printer, forms_of(self.printer, self.x, self.matrix, self.masked)
         self.z = None
-        if not self.direct and (self.pool is not None or self.steps is not None):
+        if not self.direct and self.steps is not None:
             self.z = p.scratch("words", self.units, "int32_t")
         self.patch = self._patch()
         p.add("{", *self._declared(forms), *self._loops(forms), "}")
