@@ -14,7 +14,7 @@ from bitnet import InputError
 from bitnet.export.c.host import Compiled
 
 IS_THOROUGH = settings.get_current_profile_name() == "thorough"
-EXAMPLES = 300 if IS_THOROUGH else 150
+EXAMPLES = 300 if IS_THOROUGH else 12
 NO_FORM = r"there is no form in C for .*; print the net in another language, or use other layers"
 NO_SIZE = r"the size .* depends on the inputs; expected B or T"
 
@@ -59,4 +59,4 @@ def test_c_equals_python(kind):
                 assert [*map(bits_of, compiled.run(*inputs))] == [*map(bits_of, results)]
 
     try_models()
-    assert counts["compared"] > counts["refused"] / 2
+    assert counts["compared"] >= EXAMPLES / 5

@@ -132,7 +132,12 @@ class Compiled:
         ]
         self.shapes = [at(value.shape, self.sizes) for value in values]
         with tempfile.TemporaryDirectory() as folder:
-            self.library = ctypes.CDLL(str(self._build(Path(folder), flags)))
+            library = self._build(Path(folder), flags)
+            try:
+                self.library = ctypes.CDLL(str(library))
+            except OSError as error:
+                expected = "expected code of this machine without other names: check the flags"
+                raise InputError(f"{self}: {error}; {expected}") from None
 
     def __repr__(self) -> str:
         return f"Compiled({self.net!r}, {' '.join(self.compiler)})"
