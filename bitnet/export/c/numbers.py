@@ -34,7 +34,7 @@ BINARY = {
 }
 UNARY = {
     "negate": "-{a}",
-    "abs": "{a} < 0 ? -{a} : {a}",
+    "abs": "{a} > 0 ? {a} : 0 - {a}",
     "relu": "{a} > 0 ? {a} : 0",
     "hardtanh": "{a} > 1 ? 1 : {a} < -1 ? -1 : {a}",
 }

@@ -296,8 +296,8 @@ class Product:
         p, limits = self.printer, form.limits(self.thresholds)
         small = abs(limits).max() <= 32767 if limits.size else True
         outside = limits.clip(-32768, 32767)
-        reach = int(abs(form.base).max()) + 1
-        if not small and reach <= 32767 and form.factor == -2:
+        reach = int(abs(form.base).max()) + p.value(self.i).largest
+        if not small and reach // abs(form.factor) < 32767:
             small, limits = True, outside  # v itself is smaller
         kind = "16" if small else "32"
         limits = limits.clip(-(2**31), 2**31 - 1).astype(f"int{kind}")
