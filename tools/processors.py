@@ -122,9 +122,10 @@ class Core:
             return Wasm(header, path)
         return Emulated(header, path, self)
 
-    def undefined(self, header, folder, flags=("-O2",)):
+    def undefined(self, header, folder, flags=("-O2",), functions=FUNCTIONS):
         """Return the names that the program needs from elsewhere, sorted."""
-        _, symbols = read_elf(self.compiled(header, folder, flags, link=False))
+        path = self.compiled(header, folder, flags, False, False, functions)
+        _, symbols = read_elf(path)
         return sorted(name for name, symbol in symbols.items() if symbol["st_shndx"] == "SHN_UNDEF")
 
 

@@ -1,0 +1,89 @@
+"""What an exported net needs on small processors, in an emulator: instructions, bytes and cycles.
+
+    python benchmarks/embedded.py NET.npz [--first tables] [--scores integer]
+
+Clang compiles the header with -O2 for each processor.  Instructions, stack, code, constants and
+state are those of one prediction of a random input; code without the functions of the compiler's
+library (of floats, where the processor has none), which are listed.  Cycles are an estimate from
+the tables of the Cortex-M0's and M4's manuals, with memory that never waits: an instruction takes
+1, a load or store 2, a taken branch 2 more, a division of integers 7.
+"""
+
+import argparse
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+import bitnet
+from bitnet.export import to_c
+from bitnet.export.c.host import DTYPES
+
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "tools"))
+from processors import CORES, Header, sections  # noqa: E402
+
+MHZ = 48
+PREDICT = ["run_predict"]
+
+
+def measure(text, name="net", flags=("-O2",), cores=None):
+    """Return the figures of a header by the name of the core, for one random input."""
+    header = Header(text, name)
+    kind, _, _, n = header.arguments[0]
+    rng = np.random.default_rng(0)
+    numbers = rng.standard_normal(n) if kind == "float" else rng.integers(0, 256, n)
+    x = numbers.astype(DTYPES[kind])
+    emulated = [own for own, core in CORES.items() if "unicorn" in core.packages]
+    return {own: measured(CORES[own], header, x, flags) for own in cores or emulated}
+
+
+def measured(core, header, x, flags):
+    """Return the figures of one core."""
+    own = {"see": False, "functions": PREDICT}
+    with tempfile.TemporaryDirectory() as folder:
+        found = sections(core.compiled(header, folder, flags, link=False, **own))
+        found["needs"] = core.undefined(header, folder, flags, PREDICT)
+        machine = core.machine(header, folder, flags, **own)
+        found["state"] = machine.symbols["state"]["st_size"]
+        machine.put([x])
+        found |= machine.counted("run_predict")
+    cycles = found["cycles"]
+    found["ms"] = None if cycles is None else cycles / (1000 * MHZ)
+    return found
+
+
+def table(figures):
+    """Return the figures as a table of Markdown."""
+    columns = "text", "rodata", "state", "stack", "instructions", "cycles", "ms"
+    titles = "code", "constants", "state", "stack", "instructions", "cycles (est.)"
+    lines = ["| processor | " + " | ".join([*titles, f"ms at {MHZ} MHz (est.)"]) + " |"]
+    lines.append("|---|" + "---:|" * len(columns))
+    for core, own in figures.items():
+        cells = ["–" if own[c] is None else f"{own[c]:,.2f}" if c == "ms" else f"{own[c]:,}"
+                 for c in columns]  # fmt: skip
+        lines.append(f"| {core} | {' | '.join(cells)} |")
+    names = {core: ", ".join(own["needs"]) or "nothing" for core, own in figures.items()}
+    return "\n".join([*lines, "", *(f"{core} needs {own}." for core, own in names.items())])
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("net", help="a frozen net")
+    parser.add_argument("--first", default="auto")
+    parser.add_argument("--scores", default="float")
+    given = parser.parse_args()
+    try:
+        text = to_c(bitnet.load(given.net), "net", first=given.first, scores=given.scores)
+    except bitnet.InputError as error:
+        parser.error(str(error))
+    missing = {own for core in CORES.values() for own in core.missing()}
+    if missing:
+        parser.error(f"{', '.join(sorted(missing))} not installed: pip install -e '.[embed]'")
+    print(table(measure(text)))
+
+
+if __name__ == "__main__":
+    main()
