@@ -161,9 +161,13 @@ def digits(**options):
 
 
 def digits_in_order():
-    """Return a case of integers in place of scores; the last batch norm is an untrained one."""
-    model = mlp(784, 32, 32, 32, 10)
+    """Return a case of integers in place of scores, with slopes of both signs and 0."""
+    model, rng = mlp(784, 32, 32, 32, 10), np.random.default_rng(9)
     disturb(nn.Sequential(*model.layers[:-1]), 3)
+    last = model.layers[-1]
+    last.gamma.assign(rng.normal(size=10).astype(np.float32) * (np.arange(10) != 4))
+    last.beta.assign(rng.normal(size=10).astype(np.float32))
+    last.running_mean[:] = rng.normal(0, 3, 10)
     net = bitnet.freeze(model)
     return Case(net, {"scores": "integer"}, drawn(net, np.random.default_rng(4)))
 

@@ -78,9 +78,7 @@ def test_figures(embedded):
     found = embedded.measure(text, "digits", cores=["cortex-m0", "rv32"])
     assert found == embedded.measure(text, "digits", cores=["cortex-m0", "rv32"])
     m0, rv32 = found["cortex-m0"], found["rv32"]
-    assert m0["state"] == rv32["state"] == Header(text, "digits").macro("RAM_BYTES") or (
-        m0["state"] == rv32["state"]
-    )
+    assert m0["state"] == rv32["state"] >= 2 * 16 * 15  # the tables of 60 pixels
     assert 1_000 < m0["instructions"] < m0["cycles"] < 3 * m0["instructions"]
     assert m0["ms"] == m0["cycles"] / 48_000
     assert 0 < m0["stack"] < 1_000 < m0["text"] < 10_000

@@ -101,10 +101,6 @@ class _Header:
             if p.value(i).kind in PACKED:
                 raise p.refusal(i, "packed results")
         self.outputs = [p.places[i] for i in graph.outputs]
-        for i, place in zip(graph.outputs, self.outputs, strict=True):
-            if place.is_packed:
-                came = f"{graph.title(i)} is a result of packed values"
-                raise InputError(f"{came}, which have no form in C; expected numbers")
         p.step = len(graph.nodes)
         for i in graph.outputs:
             p.operand(i)
