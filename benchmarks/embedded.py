@@ -21,7 +21,7 @@ from bitnet.export import to_c
 from bitnet.export.c.host import DTYPES
 
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "tools"))
-from processors import CORES, Header, sections  # noqa: E402
+from processors import CORES, Header, sections
 
 MHZ = 48
 PREDICT = ["run_predict"]

@@ -40,7 +40,7 @@ class Agreement:
 def compare(model: Module | FrozenNet, net: Any, *inputs: Array | Bits) -> Agreement:
     """Compare every pre-activation, score and class of a frozen net with its trained model.
 
-    A compiled net (`bitnet.export.c.host.Compiled`) is compared in the same way: with the trained
+    A compiled net (`bitnet.export.Compiled`) is compared in the same way: with the trained
     model, or with the frozen net.
 
     Parameters

@@ -6,5 +6,8 @@ from bitnet import lazily
 
 if TYPE_CHECKING:
     from bitnet.export.c.header import to_c as to_c
+    from bitnet.export.c.host import Compiled as Compiled
 
-__getattr__, __dir__, __all__ = lazily(__name__, {"bitnet.export.c.header": "to_c"})
+__getattr__, __dir__, __all__ = lazily(
+    __name__, {"bitnet.export.c.header": "to_c", "bitnet.export.c.host": "Compiled"}
+)

@@ -9,8 +9,8 @@ from exported import mlp, of
 
 import bitnet
 from bitnet import InputError, nn
+from bitnet.export import Compiled
 from bitnet.export.c import host
-from bitnet.export.c.host import Compiled
 
 NO_GCC = exported.missing(["gcc"])
 needs_gcc = pytest.mark.skipif(NO_GCC is not None, reason=str(NO_GCC))
