@@ -1,18 +1,15 @@
-"""Flash, RAM, instructions and time of exported nets on emulated microcontrollers.
+"""What an exported net needs on small processors, in an emulator: instructions, bytes and cycles.
 
-    python benchmarks/embedded.py NET.npz ...
-    python benchmarks/embedded.py NET.npz --first adds --flag=-Os
+    python benchmarks/embedded.py NET.npz [--first tables] [--scores integer]
 
-Each net is printed as a C header, compiled by clang (extra `embed`) for Cortex-M0 and
-Cortex-M4 without floating-point unit, and run in Unicorn on one input, whose class is compared.
-Flash is the constants and the code of the net, without the compiler's functions for floats; RAM is
-the state, without the input.  Instructions are counted; the cycles are an estimate: 2 per load or
-store, 3 per branch that is taken, no wait states of the flash; the time is that at 48 MHz.
+Clang compiles the header with -O2 for each processor.  Instructions, stack, code, constants and
+state are those of one prediction of a random input; code without the functions of the compiler's
+library (of floats, where the processor has none), which are listed.  Cycles are an estimate from
+the tables of the Cortex-M0's and M4's manuals, with memory that never waits: an instruction takes
+1, a load or store 2, a taken branch 2 more, a division of integers 7.
 """
 
 import argparse
-import copy
-import math
 import pathlib
 import sys
 import tempfile
@@ -21,48 +18,72 @@ import numpy as np
 
 import bitnet
 from bitnet.export import to_c
+from bitnet.export.c.host import DTYPES
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tests/export"))
-
-from exported import TARGETS, Header
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "tools"))
+from processors import CORES, Header, sections
 
 MHZ = 48
-CORES = "cortex-m0", "cortex-m4"
+PREDICT = ["run_predict"]
 
 
-def measured(net, target, first, scores, flag):
-    """Return flash, RAM, instructions and estimated cycles of a net on a target."""
-    header, own = Header(to_c(net, "net", first=first, scores=scores)), copy.copy(TARGETS[target])
-    own.flags = [flag]
-    x = np.random.default_rng(0).integers(0, 256, (1, *net.shape), np.uint8)
-    sizes = math.prod(net.shape), net.scores(x).size
+def measure(text, name="net", flags=("-O2",), cores=None):
+    """Return the figures of a header by the name of the core, for one random input."""
+    header = Header(text, name)
+    kind, _, _, n = header.arguments[0]
+    rng = np.random.default_rng(0)
+    numbers = rng.standard_normal(n) if kind == "float" else rng.integers(0, 256, n)
+    x = numbers.astype(DTYPES[kind])
+    emulated = [own for own, core in CORES.items() if "unicorn" in core.packages]
+    return {own: measured(CORES[own], header, x, flags) for own in cores or emulated}
+
+
+def measured(core, header, x, flags):
+    """Return the figures of one core."""
+    own = {"see": False, "functions": PREDICT}
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        instructions, machine = own.instructions(header, sizes, folder, [x])
-        cycles = machine.cycles()
-        assert machine.call("run_predict") == net.predict(x)[0]
-        sections = own.sections(header, sizes, folder)
-    return sum(sections.values()), machine.sizes["state"], instructions, cycles
+        found = sections(core.compiled(header, folder, flags, link=False, **own))
+        found["needs"] = core.undefined(header, folder, flags, PREDICT)
+        machine = core.machine(header, folder, flags, **own)
+        found["state"] = machine.symbols["state"]["st_size"]
+        machine.put([x])
+        found |= machine.counted("run_predict")
+    cycles = found["cycles"]
+    found["ms"] = None if cycles is None else cycles / (1000 * MHZ)
+    return found
+
+
+def table(figures):
+    """Return the figures as a table of Markdown."""
+    columns = "text", "rodata", "state", "stack", "instructions", "cycles", "ms"
+    titles = "code", "constants", "state", "stack", "instructions", "cycles (est.)"
+    lines = ["| processor | " + " | ".join([*titles, f"ms at {MHZ} MHz (est.)"]) + " |"]
+    lines.append("|---|" + "---:|" * len(columns))
+    for core, own in figures.items():
+        cells = ["–" if own[c] is None else f"{own[c]:,.2f}" if c == "ms" else f"{own[c]:,}"
+                 for c in columns]  # fmt: skip
+        lines.append(f"| {core} | {' | '.join(cells)} |")
+    names = {core: ", ".join(own["needs"]) or "nothing" for core, own in figures.items()}
+    return "\n".join([*lines, "", *(f"{core} needs {own}." for core, own in names.items())])
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    add = parser.add_argument
-    add("nets", nargs="+", metavar="NET.npz")
-    add("--first", default="auto")
-    add("--scores", default="float")
-    add("--flag", default="-O2", help="of the compiler; default: -O2")
-    args = parser.parse_args()
-    print(f"{'net':24} {'file':>7} {'core':>9} {'flash':>7} {'RAM':>6} {'instructions':>12}  ms")
-    for path in args.nets:
-        net = bitnet.load(path)
-        for target in CORES:
-            flash, ram, count, cycles = measured(net, target, args.first, args.scores, args.flag)
-            ms, n_bytes = cycles / MHZ / 1000, pathlib.Path(path).stat().st_size
-            name = pathlib.Path(path).stem
-            line = f"{name:24} {n_bytes:7} {target:>9} {flash:7} {ram:6} {count:12} {ms:6.2f}"
-            print(line, flush=True)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("net", help="a frozen net")
+    parser.add_argument("--first", default="auto")
+    parser.add_argument("--scores", default="float")
+    given = parser.parse_args()
+    try:
+        text = to_c(bitnet.load(given.net), "net", first=given.first, scores=given.scores)
+    except bitnet.InputError as error:
+        parser.error(str(error))
+    missing = {own for core in CORES.values() for own in core.missing()}
+    if missing:
+        parser.error(f"{', '.join(sorted(missing))} not installed: pip install -e '.[embed]'")
+    print(table(measure(text)))
 
 
 if __name__ == "__main__":
-    bitnet.cli.run(main)
+    main()

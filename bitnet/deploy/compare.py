@@ -1,5 +1,6 @@
-"""The comparison of a frozen net with its trained model, integer for integer."""
+"""The comparison of a frozen net, or of its C, with its trained model, integer for integer."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -36,15 +37,19 @@ class Agreement:
         return self.differing_integers == self.differing_scores == self.differing_classes == 0
 
 
-def compare(model: Module, net: FrozenNet, *inputs: Array | Bits) -> Agreement:
+def compare(model: Module | FrozenNet, net: Any, *inputs: Array | Bits) -> Agreement:
     """Compare every pre-activation, score and class of a frozen net with its trained model.
+
+    A compiled net (`bitnet.export.Compiled`) is compared in the same way: with the trained
+    model, or with the frozen net.
 
     Parameters
     ----------
-    model : Module
-        The trained model, which is evaluated in evaluation mode.
-    net : FrozenNet
-        The net that `freeze` returned for it.
+    model : Module or FrozenNet
+        The trained model, which is evaluated in evaluation mode; or a frozen net.
+    net : FrozenNet or Compiled
+        The net that `freeze` returned for it; or that net in C, of which the integers that it does
+        not compute, and integers in place of scores, are not compared.
     *inputs : numpy.ndarray or Bits
         One or more inputs, as for `net.scores`; the net prepares them, also for the model.
 
@@ -68,15 +73,16 @@ def compare(model: Module, net: FrozenNet, *inputs: Array | Bits) -> Agreement:
     >>> agreement.integers, agreement.is_complete
     (222, True)
     """
-    if not isinstance(model, Module) or not isinstance(net, FrozenNet):
+    frozen = getattr(net, "net", net)  # of a compiled one
+    if not isinstance(model, (Module, FrozenNet)) or not isinstance(frozen, FrozenNet):
         came = f"{type(model).__name__} and {type(net).__name__}"
         raise InputError(f"compare: got {came}; expected the trained Module, then the FrozenNet")
-    taken = net.check_inputs(*(net.prepare(to_cpu(x)) for x in inputs))
+    taken = frozen.check_inputs(*(frozen.prepare(to_cpu(x)) for x in inputs))
     if 0 in taken[0].shape:
         raise InputError("compare: got no inputs; expected 1 or more")
     counts, n = np.zeros(4, np.int64), len(taken[0])
-    step = net.batch if net.graph.is_by_row else n
-    with on_cpu(model):
+    step = frozen.batch if frozen.graph.is_by_row else n
+    with on_cpu(model) if isinstance(model, Module) else contextlib.nullcontext():
         for start in range(0, n, step):
             rows = tuple(x[start : start + step] for x in taken) if step < n else taken
             counts += _differences(model, net, rows)
@@ -85,21 +91,23 @@ def compare(model: Module, net: FrozenNet, *inputs: Array | Bits) -> Agreement:
 
 def _differences(model, net, rows):
     """Return the number of integers, and of differing integers, scores and classes."""
-    shapes, trained, scores = _trained_integers(model, rows)
-    if [layer.bits.shape for layer in net.integer_layers] != shapes:
-        came = f"{net}, whose weights differ in shape from those of {model!r:.200}"
+    frozen = getattr(net, "net", net)
+    expected = _trained_integers if isinstance(model, Module) else _frozen_integers
+    shapes, trained, scores = expected(model, rows)
+    if [layer.bits.shape for layer in frozen.integer_layers] != shapes:
+        came = f"{frozen}, whose weights differ in shape from those of {model!r:.200}"
         raise InputError(f"compare: got {came}; expected the net that freeze returned for it")
-    frozen = net.pre_activations(*rows, prepared=True)
-    frozen_scores = to_cpu(net.scores(*rows, prepared=True))
-    differ = [a != b for a, b in zip(trained, frozen, strict=True)]
-    unequal = _numbers(scores) != _numbers(frozen_scores)
+    found = net.pre_activations(*rows, prepared=True)
+    found_scores = to_cpu(net.scores(*rows, prepared=True))
+    differ = [np.ma.array(a != b) for a, b in zip(trained, found, strict=True)]
+    unequal = _numbers(scores) != _numbers(found_scores)
     classes = unequal.reshape(len(unequal), -1).any(axis=1).sum() if unequal.ndim else 0
-    if frozen_scores.ndim == 2 and is_array(frozen_scores):
-        classes = (scores.argmax(axis=1) != frozen_scores.argmax(axis=1)).sum()
+    if found_scores.ndim == 2 and is_array(found_scores):
+        classes = (scores.argmax(axis=1) != found_scores.argmax(axis=1)).sum()
     return [
-        sum(own.size for own in differ),
-        sum(own.sum() for own in differ),
-        unequal.sum(),
+        sum(own.count() for own in differ),
+        sum(own.filled(False).sum() for own in differ),
+        0 if getattr(net, "gives_order", False) else unequal.sum(),
         classes,
     ]
 
@@ -107,6 +115,13 @@ def _differences(model, net, rows):
 def _numbers(x) -> np.ndarray:
     """Return scores as an array."""
     return np.asarray(x.signs() if isinstance(x, Bits) else getattr(x, "integers", lambda: x)())
+
+
+def _frozen_integers(net, rows):
+    """Return the shapes of the weights of each product, its integers, and the first output."""
+    shapes = [layer.bits.shape for layer in net.integer_layers]
+    run = net.pre_activations(*rows, prepared=True), to_cpu(net.scores(*rows, prepared=True))
+    return shapes, *run
 
 
 def _trained_integers(model, rows) -> tuple[list[Any], list[Any], Any]:

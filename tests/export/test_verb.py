@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from test_c import mlp
-from test_conformance import HERE as CONFORMANCE
+from exported import CONFORMANCE
 
+import bitnet
+from bitnet import nn
 from bitnet.__main__ import main
 from bitnet.cli.command import run
 
@@ -17,7 +18,7 @@ from bitnet.cli.command import run
 def net(tmp_path, monkeypatch):
     """Return a small net that is saved as net.npz in the working folder."""
     monkeypatch.chdir(tmp_path)
-    own = mlp(2)
+    own = bitnet.freeze(nn.models.binary_mlp([784, 40, 10], rng=np.random.default_rng(0)))
     own.save("net.npz")
     return own
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from bitnet.export.c.printer import FORMS
 
+X = re.compile(r"\bx\b")  # the operand in a form
 MASKED = {"mask": "const uint32_t *mask", "missing": "int32_t missing", "inside": "int32_t inside"}
 SUM = """\
 /* The weighted sum of the differing bits of {p} planes and {q} planes of weights{where}. */
@@ -117,10 +118,8 @@ def forms_of(printer, x, matrix, masked):
     memory = printer.scratch("planes", x.planes * matrix.words)
     printer.use("split_bytes")
     split = f"net_split_bytes(bytes, {matrix.n}, {x.planes}, {memory});"
-    own = dataclasses.replace(own, arguments=own.arguments.replace("x", memory, 1))
-    own = dataclasses.replace(
-        own, setup=(split, *(line.replace("x", memory) for line in own.setup))
-    )
+    own = dataclasses.replace(own, arguments=X.sub(memory, own.arguments))
+    own = dataclasses.replace(own, setup=(split, *(X.sub(memory, line) for line in own.setup)))
     printer.uses_forms = True
     return [own, *(_bytes(printer, x, matrix, masked, name) for name in ("tables", "adds"))]
 

@@ -7,6 +7,7 @@ import numpy as np
 
 import bitnet
 from bitnet.deploy.runtime import FrozenNet
+from bitnet.deploy.sizes import PACKED
 from bitnet.errors import InputError, check_choice
 from bitnet.export.c import cells, images, inputs, moves, numbers, products  # noqa: F401
 from bitnet.export.c.numbers import element
@@ -96,11 +97,10 @@ class _Header:
             raise InputError(f"{net}: the size {others[0]} depends on the inputs; expected B or T")
         self.printer = p = Printer(graph, sizes)
         p.print()
+        for i in graph.outputs:
+            if p.value(i).kind in PACKED:
+                raise p.refusal(i, "packed results")
         self.outputs = [p.places[i] for i in graph.outputs]
-        for i, place in zip(graph.outputs, self.outputs, strict=True):
-            if place.is_packed:
-                came = f"{graph.title(i)} is a result of packed values"
-                raise InputError(f"{came}, which have no form in C; expected numbers")
         p.step = len(graph.nodes)
         for i in graph.outputs:
             p.operand(i)
@@ -208,6 +208,8 @@ class _Header:
     def _self_test(self):
         """Return the self test: drawn inputs and the scores that they must have."""
         (name, kind, n), graph = self.printer.arguments[0], self.printer.graph
+        if not graph.is_by_row or self.printer.shape(0)[0] != 1:
+            return ""
         drawn, value = [], 1
         for _ in range(N_TESTS * n):
             value = (value * 1664525 + 1013904223) % 2**32
@@ -221,8 +223,6 @@ class _Header:
             x = (bytes_of.astype(np.float32) / np.float32(64) - np.float32(2)).reshape(shape)
             draw = "(float)(drawn >> 24) / 64.0f - 2.0f"
         else:
-            return ""
-        if not graph.is_by_row or self.printer.shape(0)[0] != 1:
             return ""
         scores = graph.run(x)[0]
         expected = array("net_expected", np.ascontiguousarray(scores))

@@ -34,7 +34,7 @@ BINARY = {
 }
 UNARY = {
     "negate": "-{a}",
-    "abs": "{a} < 0 ? -{a} : {a}",
+    "abs": "{a} > 0 ? {a} : 0 - {a}",
     "relu": "{a} > 0 ? {a} : 0",
     "hardtanh": "{a} > 1 ? 1 : {a} < -1 ? -1 : {a}",
 }
@@ -141,7 +141,7 @@ def where(p, i, node):
     check_numbers(condition, a, b)
     kind = p.value(i).kind
     need(kind in ("float32", "int32"), f"results of {kind}")
-    form = "{a} ? {b} : {c}"
+    form = "{a} != 0 ? {b} : {c}"
     return elementwise(p, i, [condition, a, b], lambda *read: held(form, *read))
 
 

@@ -129,13 +129,15 @@ class Printer:
                 need(type(node) in PRINTERS, "this kind of node")
                 place = PRINTERS[type(node)](self, i, node)
             except NoFormError as error:
-                title = self.graph.title(i)
-                expected = "print the net in another language, or use other layers"
-                raise InputError(
-                    f"{title}: there is no form in C for {error}; {expected}"
-                ) from None
+                raise self.refusal(i, error) from None
             if place is not None:
                 self.places[i] = place
+
+    def refusal(self, i, what):
+        """Return the error for a node of which something has no form."""
+        expected = "print the net in another language, or use other layers"
+        title = self.graph.title(i)
+        return InputError(f"{title}: there is no form in C for {what}; {expected}")
 
     def is_unread(self, i):
         """Return whether nothing takes the value of a node, as that of a fused one."""

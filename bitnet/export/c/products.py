@@ -109,7 +109,7 @@ class Product:
         """Print the product; return the place of its result."""
         p, forms = self.printer, forms_of(self.printer, self.x, self.matrix, self.masked)
         self.z = None
-        if not self.direct and (self.pool is not None or self.steps is not None):
+        if not self.direct and self.steps is not None:
             self.z = p.scratch("words", self.units, "int32_t")
         self.patch = self._patch()
         p.add("{", *self._declared(forms), *self._loops(forms), "}")
@@ -296,8 +296,8 @@ class Product:
         p, limits = self.printer, form.limits(self.thresholds)
         small = abs(limits).max() <= 32767 if limits.size else True
         outside = limits.clip(-32768, 32767)
-        reach = int(abs(form.base).max()) + 1
-        if not small and reach <= 32767 and form.factor == -2:
+        reach = int(abs(form.base).max()) + p.value(self.i).largest
+        if not small and reach // abs(form.factor) < 32767:
             small, limits = True, outside  # v itself is smaller
         kind = "16" if small else "32"
         limits = limits.clip(-(2**31), 2**31 - 1).astype(f"int{kind}")
