@@ -59,8 +59,8 @@ def compared(width, flags):
     one, floats = images[:1], bitnet.data.scale_pixels(images[:1])
     address = one.ctypes.data_as(ctypes.c_void_p)
     contestants = [lambda: float_predict(floats, layers)]
-    for session in onnx_sessions(layers, 1, bitnet.data.scale_pixels(images[:100])).values():
-        contestants.append(lambda s=session: s.run(None, {"x": floats})[0].argmax(axis=1))
+    sessions = onnx_sessions(layers, 1, bitnet.data.scale_pixels(images[:100])).values()
+    contestants += [lambda s=s: s.run(None, {"x": floats})[0].argmax(axis=1) for s in sessions]
     contestants += [lambda: net.predict(one), lambda: predict(address)]
     seconds = interleaved(contestants, turns=9, least_s=0.1)
     slower = 2 if np.median(seconds[:, 2]) > np.median(seconds[:, 3]) else 3

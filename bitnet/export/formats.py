@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bitnet.deploy.runtime import FrozenNet
 from bitnet.export.c.header import to_c
+from bitnet.export.python.printer import to_python
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,4 +23,13 @@ def _c(net: FrozenNet, name: str, **options: object) -> str:
     return to_c(net, name, **options)  # type: ignore[arg-type]
 
 
-FORMATS = {"c": Format("a header in C99 and C++", ".h", ("first", "scores", "main", "steps"), _c)}
+def _python(net: FrozenNet, name: str, **options: object) -> str:
+    """Return the Python file of a net."""
+    return to_python(net, **options)  # type: ignore[arg-type]
+
+
+C_OPTIONS = ("first", "scores", "main", "steps")
+FORMATS = {
+    "c": Format("a header in C99 and C++", ".h", C_OPTIONS, _c),
+    "python": Format("one file of Python", ".py", ("steps",), _python),
+}

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import BitPlanes, Bits, words_for
+from bitnet.kernels.bits import WORD, WORD_BITS, BitPlanes, Bits, words_for
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.threads import shared
 
@@ -250,10 +250,22 @@ def pack(x):
     """See `bitnet.kernels.pack`."""
     if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return transpose(pack(x.T))
-    if x.dtype.kind in "bu":  # rare: not worth compiling; unsigned integers are all +1
+    if x.dtype == np.bool_ and x.ndim:
+        return _pack_booleans(x)
+    if x.dtype.kind == "u":  # rare: not worth compiling; unsigned integers are all +1
         return reference.pack(x)
     words = _empty_words(x.shape)
     pack_rows(as_rows(x), as_rows(words))
+    return Bits(words, x.shape)
+
+
+def _pack_booleans(x):
+    """Return booleans as Bits; `numpy.packbits` makes the bytes, whose rows become whole words."""
+    n, rows = x.shape[-1], np.packbits(x, axis=-1, bitorder="little")
+    if n % WORD_BITS == 0:
+        return Bits(rows.view(WORD), x.shape)
+    words = np.zeros((*x.shape[:-1], words_for(n)), WORD)
+    words.view(np.uint8)[..., : rows.shape[-1]] = rows
     return Bits(words, x.shape)
 
 

@@ -1,0 +1,1 @@
+"""Frozen nets as one file of Python."""
