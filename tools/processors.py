@@ -110,6 +110,7 @@ class Core:
             command += ["-nostdlib", "-Wl,--no-entry", *(f"-Wl,--export={own}" for own in exported)]
         else:
             entry = next(iter(functions))
+            command += ["-g"]  # keeps the symbols, also with -Os
             command += ["-nostdlib", "-lcompiler_rt", f"-Wl,-T,{folder / 'program.ld'}"]
             command += [f"-Wl,-e,{entry}"]
         checked(command)
