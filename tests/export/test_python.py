@@ -2,6 +2,7 @@
 
 import ast
 import binascii
+import builtins
 import json
 import pathlib
 import re
@@ -13,6 +14,8 @@ import frozen_nets
 import numpy as np
 import pytest
 from house import lines_of
+from hypothesis import HealthCheck, given, settings
+from whole_models import whole_models
 
 import bitnet
 from bitnet import nn
@@ -20,7 +23,8 @@ from bitnet.__main__ import main
 from bitnet.data.preparation import Preparation
 from bitnet.errors import InputError
 from bitnet.export import to_python
-from bitnet.export.python import forms, printer
+from bitnet.export.python import forms, moves, printer
+from bitnet.kernels import BitPlanes, Bits
 
 CONFORMANCE = pathlib.Path(__file__).parent.parent / "conformance"
 NAMES = "mlp", "mlp_low_bit", "convnet", "residual", "float_stem", "decoder", "lstm"
@@ -187,6 +191,81 @@ def test_recurrent_nets_give_the_same_numbers(kind, bits, runtime, tmp_path):
     assert predicted == net.run(ids, *states)[0].argmax(axis=1).tolist()
 
 
+@pytest.mark.parametrize("kind", ["rows", "images", "sequences"])
+def test_any_model_gives_the_same_numbers(kind):
+    """Compare each result and integer of one input, with NumPy and without; a zero has any sign."""
+    refused, compared = [], []
+
+    @settings(max_examples=30, suppress_health_check=list(HealthCheck), report_multiple_bugs=False)
+    @given(whole_models(kind))
+    def try_models(whole):
+        own = whole.rows(0)
+        with np.errstate(all="ignore"):
+            try:
+                net = bitnet.freeze(whole.model, own, axes=whole.axes)
+                text = to_python(net)
+            except InputError as error:
+                refused.append(str(error))
+                return
+            results, integers = net.run(*own), net.pre_activations(*own)
+        compared.append(net)
+        for numpy in (True, False):
+            file = module_of(net, text, numpy)
+            x = [plain(x).ravel().tolist() for x in own]
+            for found, expected in zip(file["outputs"](*x), results, strict=True):
+                expected = plain(expected).ravel()
+                is_float = expected.dtype.kind == "f"
+                same = np.array_equal(np.array(found, expected.dtype), expected, is_float)
+                assert same, (found, expected)
+            assert file["integers"](*x) == [z.ravel().tolist() for z in integers]
+
+    try_models()
+    assert len(compared) > 8
+    assert all(re.search("in Python|inputs|int32", own) for own in refused), refused
+
+
+def plain(x):
+    """Return an input or a result as an array."""
+    x = x.integers() if isinstance(x, BitPlanes) else x
+    return x.signs() if isinstance(x, Bits) else np.asarray(x)
+
+
+MODELS = {
+    "bireal": lambda rng: nn.models.bireal((32, 32, 3), 4, rng=rng, width=4, convs=(2, 2)),
+    "quicknet": lambda rng: nn.models.quicknet((32, 32, 3), 4, rng=rng, width=8, convs=(1, 1)),
+    "reactnet": lambda rng: nn.models.reactnet((32, 32, 3), 4, rng=rng, width=8),
+    "binarydense": lambda rng: nn.models.binarydense((32, 32, 3), 4, rng=rng, width=8),
+    "xnornet": lambda rng: nn.models.xnornet((32, 32, 3), 4, rng=rng, width=8),
+    "keyword": lambda rng: nn.models.keyword((32, 32, 3), 4, rng=rng, width=8),
+    "binaryduo": lambda rng: nn.models.binaryduo((32, 32, 3), 4, rng=rng, width=8),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_models_of_the_papers_have_a_form(name):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (2, 32, 32, 3), np.uint8)
+    net = bitnet.freeze(filled(MODELS[name](rng), rng), images[:1])
+    file = module_of(net)
+    assert np.array_equal(np.float32(file["scores_all"](images)), net.scores(images))
+    assert file["predict"](images[0]) == net.predict(images)[0]
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_a_classifier_of_sequences(pooling, runtime, tmp_path):
+    """The last step and the mean are those of tokens that are no padding."""
+    rng = np.random.default_rng(2)
+    own = {"pooling": pooling, "width": 4, "units": 5, "rng": rng}
+    model = nn.models.sequence_classifier(9, 3, **own).eval()
+    net = bitnet.freeze(model, np.ones((1, 2), np.int64), axes=["BT"])
+    written(tmp_path, net)
+    ids = np.array([[4, 8, 1, 7, 0, 0], [0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6]])
+    found = results_of(runtime, tmp_path, [[own] for own in ids])
+    for row, (results, _, predicted) in zip(ids, found, strict=True):
+        assert results == [bits_of(net.scores(row[None]))]
+        assert predicted == net.predict(row[None])[0]
+
+
 def ran(runtime, path, *words, given=b""):
     """Run the program; return its exit code, lines and error."""
     out = subprocess.run([*runtime, str(path), *words], input=given, capture_output=True)
@@ -226,10 +305,18 @@ def test_bad_inputs_are_refused_with_one_sentence(words, given, message, runtime
     assert re.search(message, error)
 
 
-def module_of(net):
-    """Return the functions and constants of the file of a net."""
+def module_of(net, text=None, numpy=True):
+    """Return the functions and constants of the file of a net, as if NumPy were there or not."""
+
+    def without(name, *more):
+        if name == "numpy":
+            raise ImportError
+        return __import__(name, *more)
+
     own = {"__name__": "net"}
-    exec(compile(to_python(net), "net.py", "exec"), own)
+    own |= {} if numpy else {"__builtins__": vars(builtins) | {"__import__": without}}
+    exec(compile(text or to_python(net), "net.py", "exec"), own)
+    assert bool(own["numpy"]) == numpy
     return own
 
 
@@ -246,8 +333,8 @@ def test_many_inputs_are_predicted_at_once():
     rng = np.random.default_rng(0)
     net = pixels_net(rng)
     own, x = module_of(net), rng.integers(0, 256, (50, 100), np.uint8)
-    for given in (x, x.ravel().tolist(), x.tobytes()):
-        assert own["predict_all"](given) == net.predict(x).tolist()
+    for form in (x, x.ravel().tolist(), x.tobytes()):
+        assert own["predict_all"](form) == net.predict(x).tolist()
     assert np.array_equal(own["scores_all"](x), net.scores(x))
 
 
@@ -293,8 +380,8 @@ def test_only_what_the_net_uses_is_printed():
 
 def test_no_function_of_the_template_is_left_over():
     template = printer.TEMPLATE.read_text()
-    users = template + pathlib.Path(forms.__file__).read_text()
-    users += pathlib.Path(printer.__file__).read_text()
+    modules = forms, moves, printer
+    users = template + "".join(pathlib.Path(own.__file__).read_text() for own in modules)
     kinds = {*forms.ELEMENTWISE, "pixels", "numbers", "signs", "rnn", "lstm", "gru"}
     for node in ast.parse(template).body:
         names = [own.id for own in getattr(node, "targets", [])] or [getattr(node, "name", None)]
@@ -304,7 +391,7 @@ def test_no_function_of_the_template_is_left_over():
 
 
 def test_what_has_no_form_is_refused_by_name():
-    with pytest.raises(InputError, match=r"node \d+ \(select\): it has no form in Python"):
+    with pytest.raises(InputError, match=r"node \d+ \(power\): it has no form in Python"):
         to_python(frozen_nets.images())
     with pytest.raises(InputError, match="it has 2 inputs; expected a net with one"):
         to_python(frozen_nets.sequences())

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from bitnet.arrays import to_cpu
-from bitnet.deploy import cells, floats, products, shapes, sources
-from bitnet.deploy.sizes import FLOATS, INTEGERS
+from bitnet.deploy import cells, floats, products, sources
+from bitnet.deploy.sizes import FLOATS, INTEGERS, total
 from bitnet.errors import InputError
 from bitnet.kernels import BitPlanes
 
@@ -19,6 +19,7 @@ ELEMENTWISE = {
     **{name: name for name in ("maximum", "minimum", "negate", "relu", "hardtanh")},
     "abs": "absolute",
 }
+COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 WIDTH = 100
 
 
@@ -56,7 +57,7 @@ class Nodes:
             if graph.values[i].kind not in (*INTEGERS, "float32", "bits", "planes"):
                 raise self.refused(i)
             text = FORMS[type(node)](self, i, node) if type(node) in FORMS else ""
-            if not text or graph.values[i].kind == "bool":
+            if not text:
                 raise self.refused(i)
             self.lines += wrapped(f"v{i} = {text}")
         self.results = [self.operand(i) for i in graph.outputs]
@@ -134,6 +135,17 @@ class Nodes:
         """Return a value as an expression, integers as floats."""
         text = self.operand(i)
         return text if self.graph.values[i].kind in FLOATS else f"floats({text})"
+
+    def operands(self, i):
+        """Return the operands of a node in its type, repeated along inner axes of size 1."""
+        value, found = self.graph.values[i], []
+        for j in self.graph.nodes[i].inputs:
+            text = self.as_float(j) if value.kind in FLOATS else self.operand(j)
+            shape = self.graph.values[j].shape
+            if shape != value.shape[len(value.shape) - len(shape) :]:
+                text = f"repeated({text}, {arguments(value.shape)})"
+            found.append(text)
+        return found
 
     def floats(self, array):
         """Return the name of an array of float32."""
@@ -305,14 +317,38 @@ def elementwise(p, i, node):
     """Return an operation on each element; operands with inner axes of size 1 are repeated."""
     if node.kind not in ELEMENTWISE:
         return ""
-    value, operands = p.graph.values[i], []
-    for j in node.inputs:
-        text = p.as_float(j) if value.kind in FLOATS else p.operand(j)
-        shape = p.graph.values[j].shape
-        if shape != value.shape[len(value.shape) - len(shape) :]:
-            text = f"repeated({text}, {arguments(value.shape)})"
-        operands.append(text)
-    return f"each({ELEMENTWISE[node.kind]}, {', '.join(operands)})"
+    return f"each({ELEMENTWISE[node.kind]}, {', '.join(p.operands(i))})"
+
+
+@form(floats.Compare)
+def compare(p, i, node):
+    """Return 1 where a comparison holds, otherwise 0."""
+    operands, number = p.operands(i), node.number
+    if number is not None:
+        is_float = p.graph.values[node.inputs[0]].kind in FLOATS
+        operands.append(float32(number) if is_float else repr(number))
+    return f"compared(lambda a, b: a {COMPARISONS[node.kind]} b, {', '.join(operands)})"
+
+
+@form(floats.Where)
+def where(p, i, node):
+    """Return the elements of one operand or the other."""
+    return f"each(pick, {', '.join(p.operands(i))})"
+
+
+@form(floats.Reduce)
+def reduce(p, i, node):
+    """Return the sum, mean or maximum over axes, which become the first ones."""
+    (x,), value = node.inputs, p.graph.values[i]
+    shape, is_mean = p.graph.values[x].shape, node.kind == "mean"
+    axes = [*node.axes, *(k for k in range(len(shape)) if k not in node.axes)]
+    text = p.as_float(x) if is_mean else p.operand(x)
+    text = text if axes == sorted(axes) else f"transposed({text}, {arguments(axes)})"
+    n = total([shape[axis] for axis in node.axes])
+    function = "maximum" if node.kind == "max" else "add"
+    more = f", {arguments(value.shape)}" if value.shape else ""
+    text = f"reduced({function}, {text}, {n}{more})"
+    return f"each(divide, {text}, 1.0 * {n})" if is_mean else text
 
 
 @form(floats.Affine)
@@ -342,55 +378,6 @@ def float_conv(p, i, node):
     own = f"{window_of(node.window)}, {float(node.window.border)}"
     text = lambda x, g, shape: f"float_conv({x}, {weights[g]}, {shape}, {own})"  # noqa: E731
     return biased(p, node, each_group(p, i, node.inputs[0], node.groups, text))
-
-
-@form(shapes.Pool)
-def pool(p, i, node):
-    """Return the maximum, sum or mean of windows."""
-    x, value = p.operand(node.inputs[0]), p.graph.values[i]
-    own = f"({arguments(value.shape)}), {window_of(node.window)}"
-    if node.kind == "maxpool":
-        least = 'float("-inf")' if value.kind in FLOATS else -(2**31)
-        return f"pooled(larger, {x}, {own}, {least})"
-    if node.kind == "sumpool":
-        return f"pooled(add, {x}, {own}, 0)"
-    return f"each(divide, pooled(add, {x}, {own}, 0.0, 0.0), {float(node.window.taps)})"
-
-
-@form(shapes.Flatten, shapes.Reshape)
-def reshape(p, i, node):
-    """Return the same elements in another shape."""
-    return f"reshape({p.operand(node.inputs[0])}, {arguments(p.graph.values[i].shape)})"
-
-
-@form(shapes.Upsample)
-def upsample(p, i, node):
-    """Return larger images."""
-    return f"upsample({p.operand(node.inputs[0])}, {arguments(node.factors)})"
-
-
-@form(shapes.Concatenate)
-def concatenate(p, i, node):
-    """Return values side by side."""
-    return f"concatenate({', '.join(map(p.operand, node.inputs))})"
-
-
-@form(shapes.Slice)
-def cut(p, i, node):
-    """Return a part of a value."""
-    parts = [part for part in node.index if part is not None]
-    parts = parts if ... in parts else [*parts, ...]
-    where, n_axes = parts.index(...), len(p.graph.values[node.inputs[0]].shape)
-    parts[where : where + 1] = [slice(None)] * (n_axes - len(parts) + 1)
-    own = [(s.start, s.stop, s.step or 1) if isinstance(s, slice) else s for s in parts]
-    shape = arguments(p.graph.values[i].shape)
-    return f"sliced({p.operand(node.inputs[0])}, {own}{', ' + shape if shape else ''})"
-
-
-@form(shapes.Gather)
-def gather(p, i, node):
-    """Return rows of a table."""
-    return f"gather({', '.join(map(p.operand, node.inputs))})"
 
 
 @form(cells.Cell)

@@ -11,8 +11,10 @@ import numpy as np
 import bitnet
 from bitnet.deploy.language import FrozenLanguageModel
 from bitnet.deploy.runtime import FrozenNet
-from bitnet.deploy.sizes import Size, at
+from bitnet.deploy.sizes import BATCH as BATCH_SIZE
+from bitnet.deploy.sizes import Size, at, total
 from bitnet.errors import InputError
+from bitnet.export.python import moves  # noqa: F401
 from bitnet.export.python.forms import WIDTH, Nodes, kind_of
 from bitnet.kernels import BitPlanes, Bits
 
@@ -117,14 +119,16 @@ class _File:
     def _settings(self):
         """Return the lines of constants that describe the net."""
         graph, one = self.graph, {"B": 1, "T": 1}
+        scores = graph.values[graph.outputs[0]].shape or (1,)
         what = "each step" if self.is_sequence else "an input"
         draw = DRAWN.get(self.input.kind, f"v % {getattr(self.input, 'below', 0)}")
         return [
             f"KIND = {kind_of(self.input)}",
             f"INPUTS = {math.prod(at(self.input.shape, one))}  # numbers of {what}",
             f"STATES = {self.states}  # numbers of each state",
-            f"CLASSES = {(at(graph.values[graph.outputs[0]].shape, one) or (1,))[-1]}",
+            f"CLASSES = {at(scores, one)[-1]}",
             f"SEQUENCE = {self.is_sequence}",
+            f"SEVERAL = {total(scores[:-1]) != BATCH_SIZE}  # rows of scores per input",
             f"BATCH = {BATCH if graph.is_by_row else 1} if numpy else 1  # inputs computed at once",
             f"EXPECTED = {self.expected}  # scores of drawn inputs",
             f"TESTS, STEPS = {TESTS}, {STEPS if self.is_sequence else 1}",
