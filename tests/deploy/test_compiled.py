@@ -268,6 +268,13 @@ def small_nets():
         nn.HardTanh(),
     )
     yield "floats", nn.Sequential(*ends, nn.ReLU(), nn.Flatten()), images
+    ends = (
+        nn.BinaryConv2d(3, 3, 3, padding=1, groups=3, border=1, rng=rng),
+        Apply("negate"),
+        nn.Flatten(),
+        nn.QuantLinear(images[0].size, 3, weight_quantizer=2, rng=rng),
+    )
+    yield "bits times floats", nn.Sequential(*ends), images
     wide = nn.QuantLinear(7, 7, rng=rng, weight_quantizer=2), nn.BatchNorm(7), nn.Shift(7)
     inner = Shortcut(nn.Sequential(nn.Sign(), *wide))
     ends = (
