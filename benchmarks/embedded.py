@@ -1,12 +1,12 @@
 """What an exported net needs on small processors, in an emulator: instructions, bytes and cycles.
 
-    python benchmarks/embedded.py NET.npz [--first tables] [--scores integer]
+    python benchmarks/embedded.py NET.npz [--first tables] [--scores integer] [--flag=-Os]
 
-Clang compiles the header with -O2 for each processor.  Instructions, stack, code, constants and
+Clang compiles the header for each processor.  Instructions, stack, code, constants and
 state are those of one prediction of a random input; code without the functions of the compiler's
 library (of floats, where the processor has none), which are listed.  Cycles are an estimate from
-the tables of the Cortex-M0's and M4's manuals, with memory that never waits: an instruction takes
-1, a load or store 2, a taken branch 2 more, a division of integers 7.
+the tables of the Cortex-M0's, M0+'s and M4's manuals, with memory that never waits: an instruction
+takes 1, a load or store 2, a taken branch 2 more (M0+: 1), a division of integers 7.
 """
 
 import argparse
@@ -74,6 +74,7 @@ def main():
     parser.add_argument("net", help="a frozen net")
     parser.add_argument("--first", default="auto")
     parser.add_argument("--scores", default="float")
+    parser.add_argument("--flag", default="-O2", help="of the compiler; default: -O2")
     given = parser.parse_args()
     try:
         text = to_c(bitnet.load(given.net), "net", first=given.first, scores=given.scores)
@@ -82,7 +83,7 @@ def main():
     missing = {own for core in CORES.values() for own in core.missing()}
     if missing:
         parser.error(f"{', '.join(sorted(missing))} not installed: pip install -e '.[embed]'")
-    print(table(measure(text)))
+    print(table(measure(text, flags=[given.flag])))
 
 
 if __name__ == "__main__":
