@@ -1,12 +1,13 @@
 """What an exported net needs on small processors, in an emulator: instructions, bytes and cycles.
 
-    python benchmarks/embedded.py NET.npz [--first tables] [--scores integer] [--flag=-Os]
+    python benchmarks/embedded.py NET.npz ... [--first tables] [--scores integer] [--flag=-Os]
 
-Clang compiles the header for each processor.  Instructions, stack, code, constants and
-state are those of one prediction of a random input; code without the functions of the compiler's
-library (of floats, where the processor has none), which are listed.  Cycles are an estimate from
-the tables of the Cortex-M0's, M0+'s and M4's manuals, with memory that never waits: an instruction
-takes 1, a load or store 2, a taken branch 2 more (M0+: 1), a division of integers 7.
+Clang compiles the header for each processor, with -O2 unless another flag is given.  Instructions,
+stack, code, constants and state are those of one prediction of a random input; code without the
+functions of the compiler's library (of floats, where the processor has none), which are listed.
+Cycles are an estimate from the tables of the Cortex-M0's, M0+'s and M4's manuals, with memory that
+never waits: an instruction takes 1, a load or store 2, a taken branch 2 more (of the M0+, 1 more), a
+division of integers 7.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from processors import CORES, Header, sections
 
 MHZ = 48
 PREDICT = ["run_predict"]
+INSTALL = "run `pip install -e '.[embed]'`"
 
 
 def measure(text, name="net", flags=("-O2",), cores=None):
@@ -68,23 +70,21 @@ def table(figures):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("net", help="a frozen net")
-    parser.add_argument("--first", default="auto")
-    parser.add_argument("--scores", default="float")
-    parser.add_argument("--flag", default="-O2", help="of the compiler; default: -O2")
-    given = parser.parse_args()
-    try:
-        text = to_c(bitnet.load(given.net), "net", first=given.first, scores=given.scores)
-    except bitnet.InputError as error:
-        parser.error(str(error))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("nets", nargs="+", metavar="NET.npz")
+    add("--first", default="auto")
+    add("--scores", default="float")
+    add("--flag", default="-O2", help="of the compiler; default: -O2")
+    args = parser.parse_args()
     missing = {own for core in CORES.values() for own in core.missing()}
     if missing:
-        parser.error(f"{', '.join(sorted(missing))} not installed: pip install -e '.[embed]'")
-    print(table(measure(text, flags=[given.flag])))
+        raise bitnet.InputError(f"{', '.join(sorted(missing))} not installed; {INSTALL}")
+    for path in args.nets:
+        text = to_c(bitnet.load(path), "net", first=args.first, scores=args.scores)
+        print(f"{path}, {pathlib.Path(path).stat().st_size:,} bytes, {args.flag}\n")
+        print(f"{table(measure(text, flags=[args.flag]))}\n", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    bitnet.cli.run(main)

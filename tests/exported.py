@@ -14,6 +14,7 @@ import shutil
 from typing import Any
 
 import numpy as np
+from own_modules import Shortcut
 from processors import STRICT, UNSEEN, Header, zig
 from strategies import disturb
 
@@ -189,7 +190,19 @@ def signs():
 
 
 def shortcuts():
-    """Return a case of shortcuts of floats around binary convolutions."""
+    """Return a case of a shortcut, and grouped, dilated and strided windows."""
+    rng = np.random.default_rng(7)
+    stem = nn.BinaryConv2d(1, 8, 3, stride=2, padding=1, rng=rng), nn.BatchNorm(8)
+    body = nn.Sign(), nn.BinaryConv2d(8, 8, 3, padding=1, groups=2, rng=rng), nn.BatchNorm(8)
+    wide = nn.Sign(), nn.BinaryConv2d(8, 12, 3, dilation=2, padding=2, rng=rng), nn.PReLU(12)
+    end = nn.MaxPool2d(2), nn.BatchNorm(12), nn.Sign(), nn.Flatten()
+    head = nn.BinaryLinear(12 * 16, 5, rng=rng), nn.BatchNorm(5)
+    model = nn.Sequential(*stem, Shortcut(nn.Sequential(*body)), *wide, *end, *head)
+    return of(model, np.zeros((1, 16, 16, 1), np.uint8))
+
+
+def bireal():
+    """Return a case of shortcuts of floats, with a float convolution at the start."""
     rng = np.random.default_rng(8)
     return of(nn.models.bireal((12, 12, 3), 4, rng=rng, width=4, convs=(2, 2)))
 
@@ -220,6 +233,7 @@ CASES = {
     "2 bits": few_bits,
     "signs": signs,
     "shortcuts": shortcuts,
+    "bireal": bireal,
     **{f"lstm {steps}": functools.partial(sequence, "lstm", steps) for steps in (1, 5)},
     "sequences 5": functools.partial(sequence, "sequences", 5),
 }

@@ -110,8 +110,9 @@ class Core:
             command += ["-nostdlib", "-Wl,--no-entry", *(f"-Wl,--export={own}" for own in exported)]
         else:
             entry = next(iter(functions))
+            command += ["-g"]  # keeps the symbols, also with -Os
             command += ["-nostdlib", "-lcompiler_rt", f"-Wl,-T,{folder / 'program.ld'}"]
-            command += [f"-Wl,-e,{entry}", "-g"]  # without -g and with -Os, zig drops the symbols
+            command += [f"-Wl,-e,{entry}"]
         checked(command)
         return out
 
