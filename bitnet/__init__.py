@@ -9,7 +9,7 @@ nn          layers (`BinaryLinear`, `BatchNorm`, ...), `nn.functional`, `nn.mode
 optim       `SGD`, `Adam`, `AdaMax`, `ShiftAdaMax`, `Bop`, and `optim.schedules`
 data        data set readers, batches, image `Preparation`, text `Vocabulary`
 deploy      frozen nets: bits and integer thresholds, and their file
-export      frozen nets in other languages: C
+export      frozen nets as C, and as one file of Python
 training    `fit`, checkpoints, metrics, language models
 analysis    what a net costs and looks like: `summary`, energy, operations, `analysis.plots`
 cli         the command line, `bitnet VERB`

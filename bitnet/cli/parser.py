@@ -16,7 +16,7 @@ GROUPS = {
         "evaluate": "measure the accuracy or the perplexity of a net, and its speed",
         "freeze": "convert a checkpoint into a small file of bits and integer thresholds",
         "predict": "classify images, or continue a text",
-        "export": "print a frozen net as a C header",
+        "export": "print a frozen net in C, or as one file of Python",
     },
     "look inside": {
         "runs": "compare trainings by their logs or checkpoints in one table",

@@ -69,7 +69,7 @@ class Product:
         self._weigh()
 
     def _follows(self, i, kind):
-        """Return the number of the only node that reads value i, if it is of a kind."""
+        """Return the number of the only node that reads value i, if it has a kind."""
         return self.printer.only_reader(i, kind)
 
     @property
