@@ -56,7 +56,8 @@ def unary(self, i, node):
 @maker(shapes.Flatten)
 def flatten(self, i, node):
     """Put the elements of all positions side by side."""
-    x, sizes = self.places[node.inputs[0]], self.sizes(i)
+    x = self.operand(node.inputs[0], "float32", "int32", "uint8", *PACKED)
+    sizes = self.sizes(i)
     need(sizes[:2] == (1, 1), "axes")
     merged = {"lines": 1, "wide": 1, "n": sizes[2]}
     if x.positions == 1:
