@@ -5,8 +5,9 @@
 Clang compiles the header for each processor, with -O2 unless another flag is given.  Instructions,
 stack, code, constants and state are those of one prediction of a random input; code without the
 functions of the compiler's library (of floats, where the processor has none), which are listed.
-Cycles are an estimate from the tables of the Cortex-M0's and M4's manuals, with memory that never
-waits: an instruction takes 1, a load or store 2, a taken branch 2 more, a division of integers 7.
+Cycles are an estimate from the tables of the Cortex-M0's, M0+'s and M4's manuals, with memory that
+never waits: an instruction takes 1, a load or store 2, a taken branch 2 more (M0+: 1), a
+division of integers 7.
 """
 
 import argparse

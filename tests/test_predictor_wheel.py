@@ -12,6 +12,7 @@ import pytest
 
 import bitnet
 
+pytestmark = pytest.mark.slow
 CONFORMANCE = pathlib.Path(__file__).parent / "conformance"
 LOAD = """
 import sys

@@ -86,7 +86,7 @@ class Core:
     triple: str
     cpu: str
     model: str = ""  # in Unicorn
-    cycles: str = ""  # the table of cycles: "m0", "m4" or none
+    cycles: str = ""  # the table of cycles: "m0", "m0+", "m4" or none
     packages: tuple[str, ...] = ("ziglang", "unicorn", "elftools")
 
     def missing(self):
@@ -206,15 +206,16 @@ class Emulated(Machine):
         self.call(name)
         self.uc.hook_del(hook)
         taken += 1  # the return
-        total, cycles = 0, 2 * taken
+        own, refill = CYCLES.get(self.core.cycles, (None, 0))
+        total, cycles = 0, refill * taken
         for (address, size), times in blocks.items():
             for first, second in self._instructions(address, size):
                 total += times
-                cycles += times * CYCLES[self.core.cycles](first, second) if self.core.cycles else 0
+                cycles += times * own(first, second) if own else 0
         used = np.flatnonzero(self.memory[STACK - 0x10000 : STACK] != 0xA5)
         return {
             "instructions": total,
-            "cycles": cycles if self.core.cycles else None,
+            "cycles": cycles if own else None,
             "stack": 0x10000 - int(used[0]) if len(used) else 0,
         }
 
@@ -251,7 +252,7 @@ class Wasm(Machine):
 
 
 def m0_cycles(first, second):
-    """Return the cycles of an instruction of a Cortex-M0, without 2 more of a taken branch."""
+    """Return the cycles of an instruction of a Cortex-M0 or M0+, without those of its branch."""
     if second is not None:
         return 2  # BL
     if first >> 12 in (0b0101, 0b0110, 0b0111, 0b1000, 0b1001) or first >> 11 == 0b01001:
@@ -263,9 +264,9 @@ def m0_cycles(first, second):
 
 
 def m4_cycles(first, second):
-    """Return the cycles of an instruction of a Cortex-M4, without 2 more of a taken branch."""
+    """Return the cycles of an instruction of a Cortex-M4, without those of its branch."""
     if second is None:
-        return 1 if first & 0xFF00 == 0xBF00 else min(m0_cycles(first, None), 17)
+        return m0_cycles(first, None) - (first & 0xFF00 == 0xBD00)
     if first & 0xFE00 == 0xF800:
         return 2  # a load or a store
     if first & 0xFE40 == 0xE800:
@@ -274,14 +275,16 @@ def m4_cycles(first, second):
         return 3  # two, or a jump by a table
     if first & 0xFFD0 == 0xFB90:
         return 7  # a division: 2 to 12
-    if first & 0xFE00 == 0xEC00:  # floats: one load or store, or several
-        return 2 if first & 0x0F00 == 0x0D00 else 1 + (second & 0xFF)
+    if first & 0xFE00 == 0xEC00 and first & 0xFFE0 != 0xEC40:  # floats: loads and stores
+        is_one = first & 0x0120 == 0x0100
+        return (2 + (second >> 8 & 1)) if is_one else 1 + (second & 0xFF)
     if first & 0xFFB0 == 0xEE80 and second & 0x0F40 == 0x0A00:
         return 14  # a division of floats
     return 1
 
 
-CYCLES = {"m0": m0_cycles, "m4": m4_cycles}
+# by the name of a table: of an instruction, and how many more a taken branch takes
+CYCLES = {"m0": (m0_cycles, 2), "m0+": (m0_cycles, 1), "m4": (m4_cycles, 2)}
 
 
 def read_elf(path):
@@ -328,6 +331,7 @@ CORES = {
     core.name: core
     for core in (
         Core("cortex-m0", ARM, "cortex_m0", "M0", "m0"),
+        Core("cortex-m0+", ARM, "cortex_m0plus", "M0", "m0+"),
         Core("cortex-m4", ARM, "cortex_m4", "M4", "m4"),
         Core("cortex-m4f", HARD, "cortex_m4+vfp4d16sp", "M4", "m4"),
         Core("cortex-m33", HARD, "cortex_m33+fp_armv8d16sp", "M33"),

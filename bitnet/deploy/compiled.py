@@ -1,8 +1,7 @@
-"""A frozen graph as one table of operations, which a single compiled loop computes.
+"""A table of operations that a single compiled loop computes: a frozen graph, or some of its nodes.
 
 The walk from node to node costs more than the arithmetic of a small net, and passes large batches
-through memory.  `compiled` lists the operations of a graph, see `bitnet.kernels.cpu.program`, or
-finds that some node is not among them.
+through memory.  For the operations see `bitnet.kernels.cpu.program`.
 """
 
 import math
@@ -11,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from bitnet.arrays import array_module
 from bitnet.deploy import covered_numbers  # noqa: F401  (enters its functions in MAKERS)
-from bitnet.deploy.operations import ALIGNED, STEPS, Builder, NotCoveredError
+from bitnet.deploy.operations import ALIGNED, STEPS, Builder
 from bitnet.deploy.sizes import BATCH, at
-from bitnet.kernels import Bits
+from bitnet.kernels import BitPlanes, Bits
+from bitnet.kernels.bits import words_for
 from bitnet.kernels.threads import LEAST_NS, shared
 
 ROOM = 1 << 19  # bytes of the values of a block, half of a small second-level cache
@@ -26,7 +25,7 @@ MOST_SAVED_NS, USUAL_ROWS = 50_000, 200
 
 
 class Compiled:
-    """The operations of a graph and what they need; see `bitnet.kernels.cpu.program`.
+    """The operations of a Builder and what they need; see `bitnet.kernels.cpu.program`.
 
     Attributes
     ----------
@@ -44,12 +43,13 @@ class Compiled:
         that is not one of pixels, or where the walk is faster.
     """
 
-    def __init__(self, graph: Any, program: Any, one_step: bool = False) -> None:
-        own = Builder(graph, program, one_step)
-        self.loop, self.one_step, self.work_ns = program.loop, one_step, own.work_ns
+    def __init__(self, own: Builder) -> None:
+        program, values = own.program, own.graph.values
+        self.loop, self.one_step, self.work_ns = program.loop, own.one_step, own.work_ns
         self.saved_ns = own.bytes_ns * program.saved_elsewhere()
-        self.results, self.per_result = own.results, own.left
-        self.firsts = [node.shape[0] for node in graph.inputs]
+        self.results = [(place, values[i].shape, values[i].kind) for i, place in own.results]
+        self.per_result = own.left
+        self.firsts = [values[i].shape[0] for i in own.entering]
         self.constants = _aligned(own.n_bytes)
         np.concatenate(own.constants, out=self.constants)
         self.block = max(1, min(MOST_ROWS, ROOM // max(1, own.per_row)))
@@ -57,18 +57,17 @@ class Compiled:
         self.room = capacity * own.per_row + ALIGNED
         first = [self.constants.ctypes.data, 0, self.block]
         first += [0] * (len(program.COLUMNS) - len(first))
-        shape = own.results[0][1]
-        self.has_classes = len(shape) == 2 and shape[1] > 0
+        (_, shape, kind), *others = self.results
+        is_row = len(shape) == 2 and shape[1] > 0
         tables = [own.rows]
-        if self.has_classes:
-            tables.append([*own.rows[: -len(own.results)], own.largest()])
+        if has_classes := is_row and not others and kind in ("float32", "int32"):
+            tables.append([*own.rows[:-1], own.largest()])
         self.tables = [np.array([first, *own.table(rows, capacity)], np.int64) for rows in tables]
         self._local = threading.local()
-        takes = len(graph.inputs) == 1 and graph.inputs[0].kind == "pixels"
         self.of_pixels: Any = lambda *_: None
-        if takes and self.has_classes and len(own.results) == 1:
-            self.shape, (_, (_, n), kind) = graph.inputs[0].shape[1:], own.results[0]
-            self.of_pixels = self._for_pixels(n, kind)
+        if has_classes and [own.graph.nodes[i].kind for i in own.entering] == ["pixels"]:
+            self.shape = values[own.entering[0]].shape[1:]
+            self.of_pixels = self._for_pixels(shape[1], np.dtype(kind))
 
     def _held(self):
         """Return the tables with memory for a block of rows, which each thread keeps."""
@@ -128,10 +127,7 @@ class Compiled:
 
     def __call__(self, *inputs: Any) -> list[np.ndarray]:
         """Return the results for inputs in the form that the nodes take."""
-        held = [own.words if isinstance(own, Bits) else own for own in inputs]
-        held = [
-            own[0] if first == STEPS else own for own, first in zip(held, self.firsts, strict=True)
-        ]
+        held = [_by_row(own, first) for own, first in zip(inputs, self.firsts, strict=True)]
         rows = len(held[0])
         rows_of = (own.reshape(rows, math.prod(own.shape[1:])) for own in held)
         parts = [np.ascontiguousarray(own).view(np.uint8) for own in rows_of]
@@ -140,28 +136,35 @@ class Compiled:
         y = np.empty(-(-rows * self.per_result // 8), np.int64)
         if rows:
             self.run(x, y, False)
-        sizes, results, start = {"B": rows, "T": 1}, [], 0
-        for place, shape, dtype in self.results:
+        sizes, results, as_bytes = {"B": rows, "T": 1}, [], y.view(np.uint8)
+        for place, shape, kind in self.results:
             whole = (rows, *shape[1:]) if shape[0] == BATCH else at(shape, sizes)
-            stop = start + rows * place.row // 4
-            results.append(y.view(dtype)[start:stop].reshape(whole))
-            start = stop
+            start = (-1 - place.at) * rows
+            own = as_bytes[start : start + place.row * rows]
+            if place.coefficients:
+                results.append(_packed(own.view(np.uint64), place, kind, whole))
+            else:
+                results.append(own.view(kind).reshape(whole))
         return results
 
 
-def compiled(graph: Any, program: Any) -> tuple[Compiled | None, str]:
-    """Return the operations of a FrozenGraph, or None and the reason."""
-    if not program.COMPILES:
-        return None, "Numba does not compile"
-    if array_module(graph.array) is not np:
-        return None, "the net is on a GPU"
-    one_step = graph.inputs[0].shape[:2] == (STEPS, BATCH)
-    if not graph.is_by_row and not one_step:
-        return None, "the rows of a batch depend on each other"
-    try:
-        return Compiled(graph, program, one_step), ""
-    except NotCoveredError as error:
-        return None, str(error)
+def _by_row(x, first):
+    """Return an array of the words or numbers of each row; sequences have one step."""
+    if isinstance(x, BitPlanes):
+        words = x.bits.words[:, 0] if first == STEPS else x.bits.words
+        return words.swapaxes(0, 1)
+    own = x.words if isinstance(x, Bits) else x
+    return own[0] if first == STEPS else own
+
+
+def _packed(words, place, kind, shape):
+    """Return Bits or BitPlanes of a shape, from words (rows, planes, ...)."""
+    planes = len(place.coefficients)
+    if kind == "bits":
+        return Bits(words.reshape(*shape[:-1], words_for(shape[-1])), shape)
+    rows = words.reshape(-1, planes, place.plane // 8).swapaxes(0, 1)
+    bits = Bits(rows.reshape(planes, *shape[:-1], words_for(shape[-1])), (planes, *shape))
+    return BitPlanes(bits, place.coefficients, offset=place.offset, unit=place.unit)
 
 
 def _aligned(n_bytes):

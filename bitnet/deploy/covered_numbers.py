@@ -43,8 +43,12 @@ def binary(self, i, node):
 @maker(floats.Unary)
 def unary(self, i, node):
     """Change floats one by one."""
-    need(node.kind in ("hardtanh", "relu"), "no operation")
+    need(node.kind in ("hardtanh", "relu", "negate"), "no operation")
     kind = self.graph.values[node.inputs[0]].kind
+    if node.kind == "negate":
+        need(kind == "float32", f"an operand of {kind}")
+        x = self.operand(node.inputs[0], kind)
+        return self.combine("multiply", x, first=self.constant(np.full(x.n, -1, np.float32)))
     need(node.kind == "hardtanh" or kind == "float32", f"an operand of {kind}")
     return self.change(node.kind, self.as_floats(node.inputs[0]))
 
@@ -52,7 +56,8 @@ def unary(self, i, node):
 @maker(shapes.Flatten)
 def flatten(self, i, node):
     """Put the elements of all positions side by side."""
-    x, sizes = self.places[node.inputs[0]], self.sizes(i)
+    x = self.operand(node.inputs[0], "float32", "int32", "uint8", *PACKED)
+    sizes = self.sizes(i)
     need(sizes[:2] == (1, 1), "axes")
     merged = {"lines": 1, "wide": 1, "n": sizes[2]}
     if x.positions == 1:

@@ -136,16 +136,16 @@ class FrozenGraph:
     def run(self, *inputs: Any) -> list[Any]:
         """Return the results for checked inputs; products and thresholds are fused.
 
-        One compiled loop computes all of them, if it can; see `deploy.compiled`.
+        Compiled loops compute all nodes, or those that they can; see `deploy.segments`.
         """
         results = self.at_once(*inputs)
         return self._fused(inputs) if results is None else results
 
     def at_once(self, *inputs: Any) -> list[Any] | None:
-        """Return the results for checked inputs by one compiled loop, or None if it cannot."""
+        """Return the results for checked inputs by compiled loops, or None if none can."""
         if kernels.implementation() != "numba" or array_module(inputs[0]) is not np:
             return None
-        loop = self.loop
+        loop = self._compiled[0]
         if loop is None or (loop.one_step and len(inputs[0]) != 1):
             return None
         return loop(*inputs) if loop.pays(inputs[0].shape[int(loop.one_step)]) else None
@@ -163,20 +163,21 @@ class FrozenGraph:
 
     @property
     def loop(self) -> Any:
-        """The graph in one compiled loop, see `deploy.compiled`; None if it is not covered."""
+        """The graph in one compiled loop or in `deploy.segments`, or None if no node is in one."""
         return self._compiled[0]
 
     @property
-    def not_covered(self) -> str:
-        """The first node without an operation, or another reason; empty if there is a loop."""
+    def execution(self) -> str:
+        """How the graph is computed, and why, see `FrozenNet.execution`."""
         return self._compiled[1]
 
     @functools.cached_property
     def _compiled(self):
-        """The compiled loop, or None and the reason."""
+        """The compiled loop or the segments, or None, and what `execution` says."""
         if (program := kernels.dispatch.program()) is None:
-            return None, "Numba is missing"
-        return importlib.import_module("bitnet.deploy.compiled").compiled(self, program)
+            return None, "node by node: Numba is missing"
+        module = importlib.import_module("bitnet.deploy.segments")
+        return module.compiled(self, program, lambda: self._fused)
 
     @functools.cached_property
     def _fused(self):
@@ -228,13 +229,17 @@ def _node_from(i, header, arrays):
 
 
 class _Program:
-    """The steps of a graph: (function, operands, result, values to drop)."""
+    """The steps of a graph: (function, operands, result, values to drop).
+
+    `chains` has the nodes of each fused step by its result.
+    """
 
     def __init__(self, graph, fuse):
         self.graph, self.keep = graph, not fuse
         self.first: list[Any] = [n.constant if _is_fixed(n) else None for n in graph.nodes]
         self.inputs = [i for i, node in enumerate(graph.nodes) if isinstance(node, Input)]
         self.varies = any(node.kind in ("reshape", "constant") for node in graph.nodes)
+        self.chains: dict[int, list[int]] = {}
         skipped: set[int] = set()
         steps = []
         for i, node in enumerate(graph.nodes):
@@ -242,7 +247,7 @@ class _Program:
                 continue
             step = self._fused(i, skipped) if fuse else None
             steps.append(step or self._step(i, node))
-        self.steps = self._dropping(sorted(steps, key=operator.itemgetter(2)))
+        self.steps = self.dropping(sorted(steps, key=operator.itemgetter(2)))
 
     def _step(self, i, node):
         """Return the step of a node; constant weights are laid out now."""
@@ -273,10 +278,11 @@ class _Program:
         if len(chain) > 3 or not isinstance(last, products.Threshold) or last.codebook is not None:
             return None
         skipped.update(chain)
+        self.chains[chain[-1]] = chain
         pool = graph.nodes[chain[1]].window if len(chain) == 3 else None
         return _signs(node, last, pool), list(node.inputs), chain[-1]
 
-    def _dropping(self, steps):
+    def dropping(self, steps):
         """Return the steps with the operands that nothing reads after them."""
         last = {}
         for at, (_, operands, _) in enumerate(steps):
@@ -287,12 +293,16 @@ class _Program:
                 ends[at] += [] if self.keep else [slot]
         return [(*step, drop) for step, drop in zip(steps, ends, strict=True)]
 
-    def __call__(self, inputs):
-        """Return the results, or all values, for checked inputs."""
+    def begun(self, inputs):
+        """Return the values before the first step, and the variable sizes."""
         values = self.first.copy()
         for slot, x in zip(self.inputs, inputs, strict=True):
             values[slot] = x
-        sizes = self.graph.sizes(inputs) if self.varies else {}
+        return values, self.graph.sizes(inputs) if self.varies else {}
+
+    def __call__(self, inputs):
+        """Return the results, or all values, for checked inputs."""
+        values, sizes = self.begun(inputs)
         for run, operands, result, drop in self.steps:
             values[result] = run(sizes, *[values[j] for j in operands])
             for slot in drop:

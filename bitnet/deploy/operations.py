@@ -1,8 +1,8 @@
 """The table of operations of a graph, for the loop of `bitnet.kernels.cpu.program`.
 
 A `Builder` holds the operations so far and the places of values.  The functions in `MAKERS` append
-the operations of one kind of node, or give up (`need`) where the loop has none; the graph is then
-computed node by node.
+the operations of one kind of node, or give up (`need`) where the loop has none; that node is then
+computed by itself, see `segments`.
 """
 
 import dataclasses
@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from bitnet.deploy.node import Node
-from bitnet.deploy.sizes import BATCH, Size
-from bitnet.deploy.sources import Constant, Ids, Input, Weights
+from bitnet.deploy.sizes import BATCH, PACKED, Size
+from bitnet.deploy.sources import Constant, Weights
 from bitnet.kernels.bits import words_for
 
 PANEL, VECTOR, ALIGNED = 32, 16, 64  # outputs per panel, numbers per vector, bytes
 MOST_PLANES = 8
+SIZES = {"uint8": 1, "float32": 4, "int32": 4, "int64": 8}  # of values that may enter, in bytes
 SIGNS = (1,)  # the coefficients of +1 and -1
 STEPS, ROWS = Size(1, ("T",)), Size(1, ("B", "T"))  # of a sequence, which may have one step
 MAKERS: dict[type[Node], Callable[..., Any]] = {}
@@ -103,7 +104,7 @@ class Place:
 
 
 class Builder:
-    """The operations of a graph so far.
+    """The operations of a graph, or of some of its nodes, so far.
 
     Attributes
     ----------
@@ -113,6 +114,12 @@ class Builder:
         Weights, thresholds and floats, each of whole 64 bytes.
     places : dict of int to Place
         Where the values of nodes are.
+    states : dict of int to list of Place
+        Where the states of cells are.
+    entering : list of int
+        The nodes whose values are in the rows of x, in this order.
+    results : list of (int, Place)
+        The nodes whose values are in y, and where, in the order in which they are returned.
     per_row : int
         The bytes of memory of one row.
     work_ns, bytes_ns : float
@@ -124,20 +131,68 @@ class Builder:
     def __init__(self, graph, program, one_step):
         self.graph, self.program, self.one_step = graph, program, one_step
         self.rows, self.constants, self.places, self.states = [], [], {}, {}
+        self.entering, self.results = [], []
         self.n_bytes = self.per_row = self.entered = self.left = 0
         self.work_ns = self.bytes_ns = 0
         self.zero = self.constant(np.zeros(1, np.int64))
-        for i, node in enumerate(graph.nodes):
-            if isinstance(node, (Weights, Constant)) or i in self.places or i in self.states:
-                continue
+
+    def has(self, i):
+        """Return whether a value is there, or needs no place."""
+        fixed = isinstance(self.graph.nodes[i], (Weights, Constant))
+        return fixed or i in self.places or i in self.states
+
+    def cover(self, nodes):
+        """Append the operations of nodes, and the values that they need; or none of them."""
+        held = {
+            name: own.copy() if isinstance(own, (list, dict)) else own
+            for name, own in vars(self).items()
+        }
+        for i in nodes:
             try:
-                need(type(node) in MAKERS, "no operation")
-                place = MAKERS[type(node)](self, i, node)
+                self._cover(i)
             except NotCoveredError as error:
-                raise NotCoveredError(f"{graph.title(i)}: {error}") from None
-            if place is not None:
-                self.places[i] = place
-        self.results = [self.leave(i) for i in graph.outputs]
+                vars(self).update(held)
+                raise NotCoveredError(f"{self.graph.title(i)}: {error}") from None
+
+    def _cover(self, i):
+        """Append the operations of a node, unless they are there."""
+        node = self.graph.nodes[i]
+        if self.has(i):
+            return
+        need(type(node) in MAKERS, "no operation")
+        for j in node.inputs:
+            if not self.has(j):
+                self.enter(j)
+        place = MAKERS[type(node)](self, i, node)
+        if place is not None:
+            self.places[i] = place
+
+    def enter(self, i):
+        """Set the place of a value from outside: in the rows of x, or copied from there."""
+        value, (lines, wide, n) = self.graph.values[i], self.sizes(i)
+        need(value.kind in (*SIZES, *PACKED), f"an operand of {value.kind}")
+        step, own = SIZES.get(value.kind, 0) * n or 8 * words_for(n), {}
+        if value.is_packed:
+            own = self.of_codebook(value.codebook)
+        x = Place(-1 - self.entered, 0, step, n, lines, wide, **own)
+        self.entered += step * x.positions * max(1, len(x.coefficients))
+        self.entering.append(i)
+        if SIZES.get(value.kind) == 4 and (x.positions > 1 or n % VECTOR):
+            x = self.move(x, self.numbers((lines, wide, n)), step)
+        self.places[i] = x
+
+    def end(self, outputs):
+        """Append the operations that return these values."""
+        order = sorted(
+            outputs, key=lambda i: self.graph.values[i].kind not in PACKED
+        )  # words first
+        left = {}
+        for i in dict.fromkeys(order):
+            try:
+                left[i] = self.leave(i)
+            except NotCoveredError as error:
+                raise NotCoveredError(f"{self.graph.title(i)} as a result: {error}") from None
+        self.results = [(i, left[i]) for i in outputs]
 
     def row(self, operation, x=None, y=None, **columns):
         """Append an operation to the table, by default for each position of the result."""
@@ -203,11 +258,15 @@ class Builder:
 
     def packed(self, sizes, codebook=None):
         """Return a place for the planes of a codebook, or for signs."""
-        own = (SIGNS,)
-        if codebook is not None:
-            own = codebook.coefficients, codebook.offset, codebook.unit
-        need(len(own[0]) <= MOST_PLANES, "planes")
-        return self.planes(sizes, *own)
+        return self.planes(sizes, **self.of_codebook(codebook))
+
+    def of_codebook(self, codebook):
+        """Return what a place has of a codebook, or of signs."""
+        if codebook is None:
+            return {"coefficients": SIGNS}
+        need(len(codebook.coefficients) <= MOST_PLANES, "planes")
+        own = "coefficients", "offset", "unit"
+        return {name: getattr(codebook, name) for name in own}
 
     def operand(self, i, *kinds):
         """Return the place of a value, which must have one of these types."""
@@ -282,30 +341,22 @@ class Builder:
         return self.row(operation, x, y, words=x.vectors, **own)
 
     def leave(self, i):
-        """Append the operation that returns a result; return its place, shape and type."""
-        x, value = self.operand(i, "float32", "int32"), self.graph.values[i]
-        y = Place(-1 - self.left, 4 * x.n * x.positions, 4 * x.n, x.n, x.lines, x.wide)
+        """Append the operation that returns a result; return its place."""
+        x, value = self.operand(i, "float32", "int32", *PACKED), self.graph.values[i]
+        if value.is_packed:
+            n_bytes = x.plane * len(x.coefficients)
+            need(x.step == 8 * x.words, "words that do not follow each other")
+            y = dataclasses.replace(x, at=-1 - self.left, row=n_bytes, shift=0)
+            self.move(x, y, n_bytes, lines=1, wide=1)
+        else:
+            y = Place(-1 - self.left, 4 * x.n * x.positions, 4 * x.n, x.n, x.lines, x.wide)
+            self.move(x, y, 4 * x.n)
         self.left += y.row
-        self.move(x, y, 4 * x.n)
-        return y, value.shape, np.dtype(value.kind)
+        return y
 
     def largest(self):
-        """Return the row of the operation that finds the class of a row of the first result."""
-        i = self.graph.outputs[0]
+        """Return the row of the operation that finds the class of a row of the only result."""
+        ((i, _),) = self.results
         x, is_float = self.places[i], self.graph.values[i].kind == "float32"
         self.row("largest", x, Place(-1, 8, 8, 1), n=x.n, number=int(is_float))
         return self.rows.pop()
-
-
-@maker(Input, Ids)
-def enter(self, i, node):
-    """Return the place of an input, in the rows of x or copied from there."""
-    lines, wide, n = sizes = self.sizes(i)
-    packed = node.kind == "signs"
-    step = {"pixels": n, "numbers": 4 * n, "ids": 8 * n}.get(node.kind, 8 * words_for(n))
-    own = {"coefficients": SIGNS} if packed else {}
-    x = Place(-1 - self.entered, 0, step, n, lines, wide, **own)
-    self.entered += step * x.positions
-    if node.kind != "numbers" or (x.positions == 1 and n % VECTOR == 0):
-        return x
-    return self.move(x, self.numbers(sizes), step)

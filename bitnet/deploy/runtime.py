@@ -123,8 +123,8 @@ class FrozenNet:
 
         The first call of `scores` or `predict` does the same.  The loop computes a batch in one
         call, in blocks of inputs whose values stay in the cache, and gives the same numbers as the
-        nodes one by one.  It is compiled once for all nets, by Numba, and cached in a file.  If
-        some node has no operation, the nodes are computed one by one: see `execution`.
+        nodes one by one.  It is compiled once for all nets, by Numba, and cached in a file.  The
+        nodes without an operation are computed one by one between such calls: see `execution`.
 
         Returns
         -------
@@ -139,20 +139,19 @@ class FrozenNet:
         >>> net.execution.startswith(("one call", "node by node"))
         True
         """
-        if self.execution == "one call":
+        if kernels.implementation() == "numba" and self.graph.loop is not None:
             self.graph.loop.warm()
         return self
 
     @property
     def execution(self) -> str:
-        """How inputs are computed: "one call", or "node by node" and the reason.
+        """How inputs are computed: "one call", some calls and node by node, or "node by node".
 
-        The reason is usually the first node that the compiled loop has no operation for.
+        The text names the nodes that the compiled loop has no operation for, or another reason.
         """
         if kernels.implementation() != "numba":
             return f"node by node: the kernels are those of {kernels.implementation()!r}"
-        reason = self.graph.not_covered
-        return f"node by node: {reason}" if reason else "one call"
+        return self.graph.execution
 
     def _moved(self, move):
         """Return a copy of the net with moved arrays; see `bitnet.arrays.moved`."""

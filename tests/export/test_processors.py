@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 import misra
+import numpy as np
 import pytest
 from exported import CASES, case
-from processors import CORES, CYCLES, Header
+from processors import CORES, CYCLES, Header, read_elf, sections
 
 import bitnet
 from bitnet import InputError
@@ -109,10 +110,77 @@ def test_figures(embedded):
         ("m4", 0xEE30, 0x0A20, 1),  # VADD.F32
         ("m4", 0xED91, 0x0A00, 2),  # VLDR
         ("m4", 0xECBD, 0x8A04, 5),  # VPOP {s16-s19}
+        ("m4", 0xED2D, 0x8B04, 5),  # VPUSH {d8, d9}
+        ("m4", 0xEC51, 0x0B10, 1),  # VMOV r0, r1, d0
+        ("m4", 0xBDF0, None, 6),  # POP {r4-r7, pc}, without the jump
     ],
 )
 def test_cycles_of_instructions(table, first, second, cycles):
-    assert CYCLES[table](first, second) == cycles
+    assert CYCLES[table][0](first, second) == cycles
+
+
+TOY = Header(
+    """#include <stdint.h>
+#define TOY_INPUTS 100
+#define TOY_CLASSES 1
+#define TOY_INTEGERS 0
+typedef struct { int32_t sum; } toy_state;
+static inline void toy_scores(toy_state *state, const uint8_t *pixels, float *scores)
+{
+    scores[0] = (float)state->sum + pixels[0];
+}
+static inline int toy_predict(toy_state *state, const uint8_t *pixels)
+{
+    volatile uint8_t most[250];
+    int i;
+    state->sum = 0;
+    for (i = 0; i < 100; i++) {
+        most[i] = pixels[i];
+        state->sum += most[pixels[i] & 63u];
+    }
+    return state->sum;
+}
+""",
+    "toy",
+)
+
+
+@pytest.mark.parametrize("core", EMULATED)
+def test_each_instruction_is_counted(core, tmp_path):
+    needs(core)
+    own = importlib.import_module("unicorn")
+    machine = CORES[core].machine(TOY, tmp_path, see=False, functions=["run_predict"])
+    pixels, single = np.arange(100, dtype=np.uint8), []
+    machine.put([pixels])
+    counted = machine.counted("run_predict")
+    hook = machine.uc.hook_add(own.UC_HOOK_CODE, lambda uc, at, size, data: single.append(at))
+    assert machine.call("run_predict") == sum(k & 63 for k in range(100))
+    machine.uc.hook_del(hook)
+    assert counted["instructions"] == len(single) > 500
+    assert 100 <= counted["stack"] < 400
+
+
+def test_branches_of_cortex_m0_plus_take_one_cycle_less(tmp_path):
+    needs("cortex-m0")
+    found = {}
+    for name in ("cortex-m0", "cortex-m0+"):
+        machine = CORES[name].machine(TOY, tmp_path, ["-Os"], False, ["run_predict"])
+        found[name] = machine.counted("run_predict")["cycles"]
+    assert 99 <= found["cortex-m0"] - found["cortex-m0+"] <= 110  # the loop jumps 99 times
+
+
+@pytest.mark.parametrize("name", ["mlp", "convnet", "shortcuts", "digits tables"])
+@pytest.mark.parametrize("core", ["cortex-m0+"])
+def test_promised_bytes(name, core, tmp_path):
+    needs(core)
+    text = case(name).header.text
+    promised = "extern char ram[NET_RAM_BYTES], flash[NET_FLASH_BYTES];\n"
+    promised += promised.removeprefix("extern ")
+    header = Header(text + promised, "net")
+    path = CORES[core].compiled(header, tmp_path, see=False, link=False, functions=["run_predict"])
+    own = {name: symbol["st_size"] for name, symbol in read_elf(path)[1].items()}
+    assert own["state"] == own["ram"]
+    assert sections(path)["rodata"] <= own["flash"] + 32  # and constants of the compiler's
 
 
 def deviations(name):

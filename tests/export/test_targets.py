@@ -1,5 +1,7 @@
 """C equals Python, integer for integer and bit for bit, wherever it is compiled and run."""
 
+import dataclasses
+import re
 import subprocess
 
 import exported
@@ -81,11 +83,11 @@ def test_on_each_core(name, core, tmp_path):
     on_core(name, core, tmp_path)
 
 
-def sanitized(name, folder):
+def sanitized(own, folder):
     """Run a case as a program that checks addresses and undefined behaviour."""
     if reason := exported.missing(["gcc"]):
         pytest.skip(reason)
-    own, header = case(name), case(name).header
+    header = own.header
     lines = {
         is_input: [
             f"        if (fread({name}, sizeof {name}[0], {n}, stdin) != {n}) return 0;"
@@ -112,15 +114,44 @@ def sanitized(name, folder):
         kinds = [kind for kind, _, is_input, _ in header.arguments if not is_input]
         types = [np.float32 if kind == "float" else np.int32 for kind in kinds]
         pairs = [own.view(kind) for own, kind in zip(results, types, strict=True)]
-        assert_equal((z, pairs, int(best[0])), expected, f"{name}, sanitized")
+        assert_equal((z, pairs, int(best[0])), expected, "sanitized")
 
 
 @pytest.mark.parametrize("name", ["digits auto", "convnet"])
 def test_nothing_is_undefined(name, tmp_path):
-    sanitized(name, tmp_path)
+    sanitized(case(name), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [own for own in NAMES if own not in ("digits auto", "convnet")])
 def test_nothing_is_undefined_in_any_case(name, tmp_path):
-    sanitized(name, tmp_path)
+    sanitized(case(name), tmp_path)
+
+
+def changed(own, old, new):
+    """Return a case whose header has one text for another where it is first."""
+    assert old in own.header.text
+    other = exported.Case(own.net, own.options, own.inputs)
+    other.header = dataclasses.replace(own.header, text=own.header.text.replace(old, new, 1))
+    return other
+
+
+@pytest.mark.parametrize("wrong", ["pixels[NET_INPUTS]", "1 << (pixels[0] + 40)"])
+def test_what_is_undefined_is_found(wrong, tmp_path):
+    own = changed(case("mlp"), "(void)state;", f"(void)state; if (({wrong}) == 7) return;")
+    with pytest.raises(AssertionError, match=r"AddressSanitizer|runtime error"):
+        sanitized(own, tmp_path)
+
+
+def test_a_wrong_bit_is_found(tmp_path):
+    own = case("mlp")
+    weights = own.header.text.index("static const uint32_t net_w")
+    first = re.search(r"0x(\w+)u", own.header.text[weights:])[1]
+    other = changed(own, f"0x{first}u", f"0x{int(first, 16) ^ 1:08x}u")
+    if absent := CORES["wasm32"].missing():
+        pytest.skip(f"{' and '.join(absent)} not installed: see the extra embed")
+    machine = CORES["wasm32"].machine(other.header, tmp_path)
+    found = [machine(*own.arrays(inputs)) for inputs in own.inputs]
+    with pytest.raises(AssertionError, match="wrong: integers"):
+        for row, expected in zip(found, own.expected, strict=True):
+            assert_equal(row, expected, "wrong")

@@ -63,6 +63,21 @@ def test_other_types(n, seed):
     assert np.array_equal(kernels.pack(x > 0).signs() > 0, x > 0)
 
 
+@given(st.sampled_from([(), (0,), (1,), (3,), (2, 3)]), widths, seeds)
+def test_booleans_equal_the_definition(axes, n, seed):
+    x = np.random.default_rng(seed).random((*axes, n)) < 0.5
+    for own in (x, x[..., ::-1], x.T.copy().T):
+        bits = kernels.pack(own)
+        assert np.array_equal(bits.signs() > 0, own)
+        assert bits.equals(reference.pack(own))  # the words too: padding is 0
+
+
+@pytest.mark.parametrize("n", [63, 64, 65])
+def test_booleans_in_more_than_one_block_equal_the_definition(n):
+    x = np.random.default_rng(n).random((5000, n)) < 0.5
+    assert kernels.pack(x).equals(reference.pack(x))
+
+
 @given(widths, seeds)
 def test_unpack_is_the_inverse(n, seed):
     x = signs(seed, (2, 3, n))

@@ -57,7 +57,8 @@ def array(name, values):
     else:
         texts = [number(value) for value in (flat if kind == "float32" else flat.tolist())]
     lines = wrapped(", ".join(texts), "    ")
-    return f"static const {own} {name}[{max(flat.size, 1)}] NET_FLASH = {{\n{lines}\n}};\n"
+    declared = f"static const {own} {name}[{max(flat.size, 1)}] NET_FLASH NET_ALIGN"
+    return f"{declared} = {{\n{lines}\n}};\n"
 
 
 def wrapped(text, before, width=WIDTH):

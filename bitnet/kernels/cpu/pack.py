@@ -9,13 +9,14 @@ import math
 import numpy as np
 
 from bitnet.kernels import reference
-from bitnet.kernels.bits import WORD, WORD_BITS, BitPlanes, Bits, words_for
+from bitnet.kernels.bits import BitPlanes, Bits, words_for
 from bitnet.kernels.cpu.jit import jit
 from bitnet.kernels.threads import shared
 
 THRESHOLDS_PER_NS, RANKS_PER_NS, NUMBERS_PER_NS = 4, 10, 1  # approximate, one thread
 COMPARED = 31  # thresholds per column above which the guess of `_search_rows` is faster
 SEARCHED = 64  # columns searched at once
+BLOCK = 1 << 17  # booleans padded at once
 EACH = np.uint64(0x0101010101010101)  # bit 0 of each byte
 GATHER = np.uint64(0x0102040810204080)  # times that: bit 0 of byte j goes to bit 56 + j
 
@@ -250,9 +251,9 @@ def pack(x):
     """See `bitnet.kernels.pack`."""
     if x.ndim == 2 and not x.flags.c_contiguous and x.T.flags.c_contiguous:
         return transpose(pack(x.T))
-    if x.dtype == np.bool_ and x.ndim:
+    if x.dtype == np.bool_:
         return _pack_booleans(x)
-    if x.dtype.kind == "u":  # rare: not worth compiling; unsigned integers are all +1
+    if x.dtype.kind == "u":  # all +1, rare: not worth compiling
         return reference.pack(x)
     words = _empty_words(x.shape)
     pack_rows(as_rows(x), as_rows(words))
@@ -260,12 +261,19 @@ def pack(x):
 
 
 def _pack_booleans(x):
-    """Return booleans as Bits; `numpy.packbits` makes the bytes, whose rows become whole words."""
-    n, rows = x.shape[-1], np.packbits(x, axis=-1, bitorder="little")
-    if n % WORD_BITS == 0:
-        return Bits(rows.view(WORD), x.shape)
-    words = np.zeros((*x.shape[:-1], words_for(n)), WORD)
-    words.view(np.uint8)[..., : rows.shape[-1]] = rows
+    """Pack True as 1; rows that are no whole words are padded in blocks that stay in the cache."""
+    words, n = _empty_words(x.shape), x.shape[-1]
+    rows, to = as_rows(x), as_rows(words).view(np.uint8)
+    if n % 64 == 0:
+        whole = np.packbits(rows.reshape(-1), bitorder="little").view(np.uint64)
+        return Bits(whole.reshape(words.shape), x.shape)
+    count = max(1, BLOCK // (8 * to.shape[1]))
+    padded = np.zeros((count, 8 * to.shape[1]), np.bool_)
+    for first in range(0, len(rows), count):
+        some = rows[first : first + count]
+        padded[: len(some), :n] = some
+        packed = np.packbits(padded[: len(some)].reshape(-1), bitorder="little")
+        to[first : first + count] = packed.reshape(len(some), to.shape[1])
     return Bits(words, x.shape)
 
 

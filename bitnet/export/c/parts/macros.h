@@ -1,8 +1,9 @@
 /* What a compiler's target may change, with -D or before this header is included: NET_FLASH, where
-   constants are (PROGMEM on AVR); NET_READ8 to NET_READF, how they are read; NET_POPCOUNT, whether
-   the target counts the ones of a word with an instruction; NET_FIRST, how products of pixels are
-   computed: 1 by bit planes, 2 by sums of four pixels in tables, 3 by one pixel after the other.
-   With NET_SEEN, the state has a pointer `seen`, and the integers of all products are stored. */
+   constants are (PROGMEM on AVR); NET_ALIGN, how they are aligned; NET_READ8 to NET_READF, how
+   they are read; NET_POPCOUNT, whether the target counts the ones of a word with an instruction;
+   NET_FIRST, how products of pixels are computed: 1 by bit planes, 2 by sums of four pixels in
+   tables, 3 by one pixel after the other. With NET_SEEN, the state has a pointer `seen`, and the
+   integers of all products are stored. */
 #if defined(__AVR__) && !defined(NET_FLASH)
 #include <avr/pgmspace.h>
 #define NET_FLASH PROGMEM
@@ -14,6 +15,9 @@
 #endif
 #ifndef NET_FLASH
 #define NET_FLASH
+#endif
+#ifndef NET_ALIGN
+#define NET_ALIGN
 #endif
 #ifndef NET_READ32
 #define NET_READ8(at) (*(at))
