@@ -275,16 +275,16 @@ def unpack(self, i, node):
     return self.combine("multiply", z, first=self.constant(np.full(z.n, x.unit, np.float32)))
 
 
-@maker(floats.FloatLinear)
+@maker(floats.FloatLinear, floats.MixedLinear)
 def float_linear(self, i, node):
-    """Multiply floats with float weights."""
+    """Multiply floats with float weights, or with the numbers of packed ones."""
     weight, bias = _float_weights(self, node)
     return weighed(self, self.operand(node.inputs[0], "float32"), self.sizes(i), weight, bias)
 
 
-@maker(floats.FloatConv)
+@maker(floats.FloatConv, floats.MixedConv)
 def float_conv(self, i, node):
-    """Convolve floats with float filters, as products of their patches."""
+    """Convolve floats with filters, as products of their patches."""
     weight, bias = _float_weights(self, node)
     x, (lines, wide, m) = self.operand(node.inputs[0], "float32"), self.sizes(i)
     sizes, found = (lines, wide, m // node.groups), []
@@ -298,6 +298,9 @@ def float_conv(self, i, node):
 
 def _float_weights(self, node):
     """Return float weights and a bias that are constant."""
+    if isinstance(weights := self.graph.nodes[node.inputs[1]], Weights):
+        return floats.numbers_of(weights.packed), np.float32([-0.0])  # which changes no sum
+    need(len(node.inputs) > 2, "weights that are computed")
     weight, bias = (self.graph.nodes[j] for j in node.inputs[1:])
     constant = isinstance(weight, Constant) and isinstance(bias, Constant)
     need(constant and weight.array.dtype == bias.array.dtype == np.float32, "other weights")
