@@ -277,14 +277,14 @@ def unpack(self, i, node):
 
 @maker(floats.FloatLinear, floats.MixedLinear)
 def float_linear(self, i, node):
-    """Multiply floats with float or packed weights."""
+    """Multiply floats with float weights, or with the numbers of packed ones."""
     weight, bias = _float_weights(self, node)
     return weighed(self, self.operand(node.inputs[0], "float32"), self.sizes(i), weight, bias)
 
 
 @maker(floats.FloatConv, floats.MixedConv)
 def float_conv(self, i, node):
-    """Convolve floats with float or packed filters, as products of their patches."""
+    """Convolve floats with filters, as products of their patches."""
     weight, bias = _float_weights(self, node)
     x, (lines, wide, m) = self.operand(node.inputs[0], "float32"), self.sizes(i)
     sizes, found = (lines, wide, m // node.groups), []
@@ -297,12 +297,11 @@ def float_conv(self, i, node):
 
 
 def _float_weights(self, node):
-    """Return weights and a bias that are constant; packed weights as floats, without a bias."""
-    weight, *biases = (self.graph.nodes[j] for j in node.inputs[1:])
-    if not biases:
-        need(isinstance(weight, Weights), "other weights")
-        return floats.numbers_of(weight.packed), np.float32(-0.0)  # which changes no float
-    bias = biases[0]
+    """Return float weights and a bias that are constant."""
+    if isinstance(weights := self.graph.nodes[node.inputs[1]], Weights):
+        return floats.numbers_of(weights.packed), np.float32([-0.0])  # which changes no sum
+    need(len(node.inputs) > 2, "weights that are computed")
+    weight, bias = (self.graph.nodes[j] for j in node.inputs[1:])
     constant = isinstance(weight, Constant) and isinstance(bias, Constant)
     need(constant and weight.array.dtype == bias.array.dtype == np.float32, "other weights")
     return weight.constant, bias.array

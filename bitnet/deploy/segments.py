@@ -16,8 +16,12 @@ from bitnet.deploy.operations import STEPS, Builder, NotCoveredError
 from bitnet.deploy.sizes import BATCH
 from bitnet.deploy.sources import Input
 
-VIEWS = ("flatten", "reshape", "slice")  # which the walk computes without a kernel
-LEAST_STEPS = 2  # others, in a segment that is faster than the walk
+# A call takes as long as one or two small kernels of the walk: a segment is used if it has so many
+# steps; a product counts as two, and a view as none.
+LEAST_STEPS = 3
+COUNTS = dict.fromkeys(("linear", "conv", "float linear", "float conv"), 2)
+COUNTS |= dict.fromkeys(("mixed linear", "mixed conv", "rnn", "lstm", "gru"), 2)
+COUNTS |= dict.fromkeys(("flatten", "reshape", "slice"), 0)
 MOST_NAMED = 3
 
 
@@ -65,7 +69,7 @@ class Segments:
             if result in self._done:
                 continue
             try:
-                builder.cover(self.walk.chains.get(result, [result]))
+                builder.cover(self._nodes_of(result))
             except NotCoveredError as error:
                 self.not_covered.append(str(error))
                 if any(j in self._nodes(builder) for j in operands):
@@ -74,6 +78,10 @@ class Segments:
                 parts.append(Part([step]))
         parts.append(self._ended(builder))
         return parts
+
+    def _nodes_of(self, result):
+        """Return the nodes of a step of the walk."""
+        return self.walk.chains.get(result, [result])
 
     def _builder(self):
         return Builder(self.graph, self._program, self.one_step)
@@ -88,9 +96,10 @@ class Segments:
         graph, nodes = self.graph, self._nodes(builder)
         self._done |= nodes
         part = Part([self._step_of[i] for i in sorted(nodes) if i in self._step_of])
-        computed = [i for _, _, i, *_ in part.steps if graph.nodes[i].kind not in VIEWS]
+        firsts = (self._nodes_of(i)[0] for _, _, i, *_ in part.steps)
+        count = sum(COUNTS.get(graph.nodes[i].kind, 1) for i in firsts)
         outputs = [i for i in sorted(nodes) if not nodes.issuperset(graph.readers[i])]
-        if len(computed) < LEAST_STEPS or not builder.entering or not outputs:
+        if count < LEAST_STEPS or not builder.entering or not outputs:
             return part
         try:
             builder.end(outputs)

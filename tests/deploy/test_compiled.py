@@ -4,9 +4,10 @@ import concurrent.futures
 
 import numpy as np
 import pytest
+from compiled_nets import assert_at_once, small_nets
 from hypothesis import given
 from hypothesis import strategies as st
-from own_modules import Apply, Shortcut
+from own_modules import Apply
 from strategies import disturb, seeds, signs
 from whole_models import whole_models
 
@@ -18,11 +19,9 @@ from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.sizes import BATCH
 from bitnet.deploy.sources import Input
 
-jit = pytest.importorskip("bitnet.kernels.cpu.jit", exc_type=ImportError)
 program = pytest.importorskip("bitnet.kernels.cpu.program", exc_type=ImportError)
 pytestmark = pytest.mark.skipif(not program.COMPILES, reason="Numba does not compile")
 
-LEVELS = [name for name in jit.LEVELS if not jit.missing(name)]
 WIDTHS = (1, 2, 31, 32, 33, 63, 64, 65, 96, 97, 128, 129)
 BATCHES = ((), (1,), (2, 0, 1), (0, 1, 2, 3, 4) * 3 + (2,))  # numbers of rows
 
@@ -32,24 +31,6 @@ def chain(seed, sizes, weights, activations):
     rng = np.random.default_rng(seed)
     own = {"weight_quantizer": weights, "activation_quantizer": activations}
     return bitnet.freeze(disturb(nn.models.binary_mlp(sizes, rng=rng, **own), seed))
-
-
-def contents(x):
-    """Return the type, the shape and the bytes of a value."""
-    if isinstance(x, kernels.BitPlanes):
-        return x.coefficients, x.offset, x.unit, x.scale, contents(x.bits)
-    own = x.words if isinstance(x, kernels.Bits) else x
-    return type(x), own.dtype, x.shape, own.tobytes()
-
-
-def assert_at_once(graph, *inputs):
-    """Compare the loop at all levels with the walk, also the signs of 0."""
-    expected = graph._fused(inputs)
-    for level in LEVELS:
-        with jit.using_level(level):
-            found = graph.loop(*inputs)
-        for own, other in zip(found, expected, strict=True):
-            assert contents(own) == contents(other), level
 
 
 def compare_whole(whole):
@@ -246,59 +227,6 @@ def test_a_preparation_is_applied_first():
     steps = bitnet.data.Preparation.fit(("gcn",), images)
     net.preparation = steps
     assert np.array_equal(net.scores(images), net.scores(steps(images), prepared=True))
-
-
-def small_nets():
-    """Return models and inputs that need every operation."""
-    rng = np.random.default_rng(0)
-    pixels, floats = rng.integers(0, 256, (5, 6, 5, 3), dtype=np.uint8), rng.standard_normal((5, 7))
-    floats, images = floats.astype(np.float32), (pixels / np.float32(100) - 1).astype(np.float32)
-
-    def conv(c, m, **own):
-        return nn.QuantConv2d(c, m, 3, rng=rng, **own)
-
-    def signs_of(n, m):
-        return nn.QuantLinear(n, m, rng=rng), nn.BatchNorm(m), nn.Sign()
-
-    def tail(n):
-        return nn.Flatten(), nn.QuantLinear(n, 4, rng=rng), nn.BatchNorm(4)
-
-    first = conv(3, 33, padding="same", border=1), nn.MaxPool2d(2), nn.BatchNorm(33), nn.Sign()
-    yield "pooled signs", nn.Sequential(*first, *tail(6 * 33)), pixels
-    first = conv(3, 8), nn.BatchNorm(8), nn.Quantize(2)
-    second = conv(8, 4, padding="same", border=-1, groups=2), nn.BatchNorm(4), nn.Quantize(1)
-    pools = nn.AvgPool2d(2, 1), nn.MaxPool2d(2, 1), nn.BatchNorm(4), nn.PReLU(4)
-    yield "planes, groups", nn.Sequential(*first, nn.MaxPool2d(2, 1), *second, *tail(24)), pixels
-    yield "pooled integers", nn.Sequential(*first, *second[:1], *pools, nn.Flatten()), pixels
-    ends = (
-        nn.Conv2d(3, 5, 3, padding=1, rng=rng),
-        nn.MaxPool2d(2),
-        nn.AvgPool2d(2, 1),
-        nn.HardTanh(),
-    )
-    yield "floats", nn.Sequential(*ends, nn.ReLU(), nn.Flatten()), images
-    ends = (
-        nn.BinaryConv2d(3, 3, 3, padding=1, groups=3, border=1, rng=rng),
-        Apply("negate"),
-        nn.Flatten(),
-        nn.QuantLinear(images[0].size, 3, weight_quantizer=2, rng=rng),
-    )
-    yield "bits times floats", nn.Sequential(*ends), images
-    wide = nn.QuantLinear(7, 7, rng=rng, weight_quantizer=2), nn.BatchNorm(7), nn.Shift(7)
-    inner = Shortcut(nn.Sequential(nn.Sign(), *wide))
-    ends = (
-        Apply("halved"),
-        nn.Scale(7),
-        inner,
-        nn.Quantize(3),
-        Apply("unpack"),
-        nn.Linear(7, 3, rng=rng),
-    )
-    yield "arithmetic", nn.Sequential(*ends), floats
-    rows = rng.integers(0, 256, (5, 70), dtype=np.uint8)
-    yield "widened", nn.Sequential(nn.BatchNorm(70), nn.Linear(70, 3, rng=rng)), rows
-    own = nn.Branches(*(nn.Sequential(*signs_of(70, 65)) for _ in range(2)))
-    yield "joined", nn.Sequential(own, *signs_of(130, 33), nn.QuantLinear(33, 4, rng=rng)), rows
 
 
 def test_small_nets_use_every_operation():
