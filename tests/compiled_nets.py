@@ -9,11 +9,11 @@ from bitnet import kernels, nn
 
 
 def contents(x):
-    """Return the type, the shape and the bytes of a value."""
+    """Return the type, the alignment, the shape and the bytes of a value."""
     if isinstance(x, kernels.BitPlanes):
         return x.coefficients, x.offset, x.unit, x.scale, contents(x.bits)
     own = x.words if isinstance(x, kernels.Bits) else x
-    return type(x), own.dtype, x.shape, own.tobytes()
+    return type(x), own.dtype, own.flags.aligned, x.shape, own.tobytes()
 
 
 def assert_at_once(graph, *inputs):

@@ -183,11 +183,8 @@ class Builder:
 
     def end(self, outputs):
         """Append the operations that return these values."""
-        order = sorted(
-            outputs, key=lambda i: self.graph.values[i].kind not in PACKED
-        )  # words first
-        left = {}
-        for i in dict.fromkeys(order):
+        values, left = self.graph.values, {}
+        for i in sorted({*outputs}, key=lambda i: not values[i].is_packed):  # words are aligned
             try:
                 left[i] = self.leave(i)
             except NotCoveredError as error:

@@ -67,7 +67,8 @@ def test_any_step_of_a_sequence_is_computed_as_by_the_walk(whole):
         x, *others = whole.rows(*rows)
         if any(node.kind == "take" for node in graph.nodes):
             others = [0 * own for own in others]  # the only step
-        assert_at_once(graph, x[:1], *others)
+        with np.errstate(invalid="ignore"):  # the mean of no rows
+            assert_at_once(graph, x[:1], *others)
 
 
 @given(

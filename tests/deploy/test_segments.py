@@ -55,6 +55,8 @@ def nets():
     parts = [nn.Sequential(rows_of(70, 20), *[Apply("exp")] * i, nn.Shift(20)) for i in range(3)]
     ends = nn.Branches(*parts), nn.Sign(), rows_of(60, 5)
     yield "branches", 3, nn.Sequential(nn.Sign(), *ends), FLOATS
+    parts = nn.Sequential(nn.Sign(), rows_of(70, 33)), nn.Sequential(Apply("exp"), nn.Shift(70))
+    yield "beside", 1, nn.Sequential(nn.Branches(*parts), nn.Sign(), rows_of(103, 5)), FLOATS
     for bits in (1, 2, 3):
         model = Across(rows_of(70, 7), rows_of(70, 7, nn.PReLU(7)), nn.Quantize(bits))
         yield f"{bits} bits", 2, nn.Sequential(nn.Shift(70), model), FLOATS
