@@ -14,7 +14,7 @@ from bitnet.arrays import array_module
 from bitnet.deploy.compiled import Compiled
 from bitnet.deploy.operations import STEPS, Builder, NotCoveredError
 from bitnet.deploy.sizes import BATCH
-from bitnet.deploy.sources import Input
+from bitnet.deploy.sources import Constant, Input
 
 # A call takes as long as one or two small kernels of the walk: a segment is used if it has so many
 # steps; a product counts as two, and a view as none.
@@ -68,6 +68,9 @@ class Segments:
             _, operands, result, *_ = step
             if result in self._done:
                 continue
+            if isinstance(self.graph.nodes[result], Constant):
+                parts.append(Part([step]))
+                continue
             try:
                 builder.cover(self._nodes_of(result))
             except NotCoveredError as error:
@@ -76,8 +79,7 @@ class Segments:
                     parts.append(self._ended(builder))
                     builder = self._builder()
                 parts.append(Part([step]))
-        parts.append(self._ended(builder))
-        return parts
+        return [part for part in (*parts, self._ended(builder)) if part.steps]
 
     def _nodes_of(self, result):
         """Return the nodes of a step of the walk."""
@@ -86,10 +88,10 @@ class Segments:
     def _builder(self):
         return Builder(self.graph, self._program, self.one_step)
 
-    @staticmethod
-    def _nodes(builder):
+    def _nodes(self, builder):
         """Return the nodes that a builder covers."""
-        return (builder.places.keys() | builder.states.keys()) - {*builder.entering}
+        found = (builder.places.keys() | builder.states.keys()) - {*builder.entering}
+        return {i for i in found if self.graph.nodes[i].arity[0]}
 
     def _ended(self, builder):
         """Return the part of a builder: a segment, if that is faster than the walk."""

@@ -8,9 +8,12 @@ from strategies import disturb
 
 import bitnet
 from bitnet import kernels, nn
+from bitnet.deploy.floats import Affine, Binary, Unary
 from bitnet.deploy.graph import FrozenGraph
 from bitnet.deploy.operations import Builder, need
 from bitnet.deploy.segments import Segments
+from bitnet.deploy.sizes import BATCH
+from bitnet.deploy.sources import Constant, Input
 
 program = pytest.importorskip("bitnet.kernels.cpu.program", exc_type=ImportError)
 pytestmark = pytest.mark.skipif(not program.COMPILES, reason="Numba does not compile")
@@ -137,6 +140,22 @@ def test_packed_values_are_results():
             assert_at_once(graph, x[:rows])
         kinds |= {values[i].kind for i in found}
     assert kinds == {"float32", "int32", "bits", "planes"}
+
+
+def test_constants_with_a_row_per_input_are_read_on_both_sides_of_a_cut():
+    ones = np.arange(20, dtype=np.float32)
+    nodes = [Input("numbers", (), (BATCH, 20)), Constant("constant", (), ones[None], (BATCH, 20))]
+    for i in range(3):
+        last = len(nodes) - 1 if i else 0
+        nodes += [
+            Binary("add", (last, 1)),
+            Affine("affine", (last + 1 + (not i),), ones, ones, ones),
+        ]
+        nodes += [Unary("relu", (len(nodes) - 1,)), Binary("maximum", (len(nodes), 1))]
+    graph = FrozenGraph(nodes, [len(nodes) - 1])
+    assert len(graph.loop.loops) == 3
+    for rows in (1, 3, 100):
+        assert_at_once(graph, FLOATS[:rows, :20])
 
 
 def test_execution_names_the_nodes_that_are_computed_one_by_one():
