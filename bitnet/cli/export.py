@@ -1,9 +1,9 @@
 """`bitnet export`: print a frozen net in another language, with the same integers and classes.
 
 examples:
-  bitnet export net.npz --to c
   bitnet export net.npz --to c --out digits.h --name digits --first adds
-  bitnet export net.npz --to c --main --out digits.c && cc -O2 digits.c -o digits
+  bitnet export net.npz --to c --main --out digits.c
+  bitnet export net.npz --to python --out digits.py
   bitnet export net.npz --to c --arduino digits_library
 """
 
@@ -29,7 +29,7 @@ def add_arguments(parser):
     add = parser.add_argument
     add("file", metavar="NET.npz", help="a frozen net from `bitnet freeze`")
     about = "; ".join(f"{name}: {own.about}" for name, own in FORMATS.items())
-    add("--to", choices=FORMATS, required=True, help=f"the language; {about}")
+    add("--to", choices=tuple(FORMATS), required=True, help=f"the language; {about}")
     add("--out", metavar="FILE", help="the file to write; default: NET with the suffix of --to")
     about = "prefix of the names in the file; default: the name of the file"
     add("--name", metavar="NAME", help=about)

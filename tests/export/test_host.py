@@ -45,7 +45,7 @@ def test_compare_takes_the_model_or_the_frozen_net(both, x):
 def test_compare_counts_what_differs(both, x, monkeypatch):
     model, net = both
     text = bitnet.export.to_c(net)
-    last = list(re.finditer(r"net_w\d+\[\d+\] NET_FLASH = \{\s+0x(\w{8})", text))[-1]
+    last = list(re.finditer(r"net_w\d+\[\d+\] NET_FLASH NET_ALIGN = \{\s+0x(\w{8})", text))[-1]
     changed = f"{int(last[1], 16) ^ 1:08x}"  # one weight of the first class
     text = text[: last.start(1)] + changed + text[last.end(1) :]
     monkeypatch.setattr(host, "to_c", lambda *_, **__: text)
