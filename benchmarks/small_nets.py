@@ -12,10 +12,10 @@ scores of the teacher for them, are made once and kept in the folder of `--out`.
 net of that name, trained without the last 10 000 images.  Each net is frozen, compared with the
 model integer for integer, and saved as NAME.seedN.npz.
 
-Flash, RAM and work are computed from the frozen net.  Flash has the weights in words of 32 bits,
-thresholds of 2 bytes (of 4 after 8-bit pixels), and 12 bytes per class for the last batch norm; the
-code comes on top.  RAM has the two largest neighbouring buffers of packed activations, without the
-image.  Work is the number of pairs of words that are combined with XOR and popcount.
+Flash and RAM are NET_FLASH_BYTES and NET_RAM_BYTES of the net in C, with its first layer as planes
+of pixels: the constants, without the code, and the state, without the image.  Other forms of the
+first layer have other sizes.  Work is the number of pairs of words that are combined with XOR and
+popcount, of all positions.
 """
 
 import os
@@ -25,7 +25,6 @@ os.environ.pop("OPENBLAS_L2_SIZE", None)
 
 import argparse
 import dataclasses
-import itertools
 import math
 import pathlib
 import statistics
@@ -37,6 +36,8 @@ from distortions import distorted_copies
 
 import bitnet
 from bitnet import nn
+from bitnet.export import to_c
+from bitnet.export.libraries import facts
 from bitnet.nn import functional
 from bitnet.optim import Adam, schedules
 from bitnet.training.reestimation import reestimate
@@ -205,26 +206,13 @@ def train(net, copies, labels, seed, epochs, taught=None, log=None):
 
 
 def costs(net):
-    """Return the bytes of flash and of RAM, and the work, of a frozen net."""
-    flash, work, buffers = 0, 0, []
+    """Return the bytes of flash and of RAM of a frozen net in C, and its work."""
+    printed, work = facts("net", to_c(net, first="planes")), 0
     for layer in net.layers:
-        first = layer.enters.kind == "uint8"
-        planes = 8 if first else _planes(layer.enters)
-        m, *taps, n = layer.bits.shape
-        words, bits = math.ceil(math.prod(taps) * n / 32), _planes_of(layer.bits)
-        flash += 4 * m * words * bits
-        work += math.prod(layer.z.shape[1:]) * words * bits * planes
-        if not buffers:
-            buffers.append(4 * math.ceil(784 / 32) * planes)
-        if layer.steps is None:
-            flash += 12 * m
-            buffers.append(4 * m)
-            continue
-        flash += (4 if first else 2) * layer.thresholds.size
-        made = layer.graph.values[layer.numbers[layer.nodes.index(layer.steps)]]
-        *place, channels = made.shape[1:]
-        buffers.append(4 * math.prod(place) * math.ceil(channels / 32) * _planes(made))
-    return flash, max(a + b for a, b in itertools.pairwise(buffers)), work
+        planes = 8 if layer.enters.kind == "uint8" else _planes(layer.enters)
+        words = math.ceil(math.prod(layer.bits.shape[1:]) / 32)
+        work += math.prod(layer.z.shape[1:]) * words * _planes_of(layer.bits) * planes
+    return int(printed["flash"]), int(printed["ram"]), work
 
 
 def _planes(value):

@@ -56,7 +56,8 @@ def test_costs_of_a_small_net(room):
     model = small_nets.build(net, np.random.default_rng(0)).eval()
     frozen = bitnet.freeze(model, np.zeros((1, 28, 28, 1), np.uint8))
     conv, dense, last = 20 * 1 * 4 * 2, 30 * 90 * 4, 10 * 1 * 4 * 4  # 12 * 12 * 20 = 90 words
-    thresholds, affine = 2 * (20 * 3 + 30), 12 * 10
-    ram = 2 * 100 + 12 * 12 * 4 * 2  # two planes of pixels, then one word per pixel and plane
+    thresholds, affine = 4 * 20 * 3 + 2 * 30, 12 * 10
+    pooled, packed = 12 * 12 * 2, 2 * 90  # words: one per pixel and plane; without gaps
+    ram = 4 * (pooled + packed) + 4 * 10 + 4 * 2  # scores; two planes of one patch
     work = 24 * 24 * 20 * 2 * 2 + 30 * 90 * 2 + 10 * 4
     assert small_nets.costs(frozen) == (conv + dense + last + thresholds + affine, ram, work)
