@@ -55,6 +55,11 @@ def measured(core, header, x, flags):
     return found
 
 
+def cell(number, form):
+    """Return a number in a cell of a table, a dash if it is not known."""
+    return "–" if number is None else format(number, form)
+
+
 def table(figures):
     """Return the figures as a table of Markdown."""
     columns = "text", "rodata", "state", "stack", "instructions", "cycles", "ms"
@@ -62,8 +67,7 @@ def table(figures):
     lines = ["| processor | " + " | ".join([*titles, f"ms at {MHZ} MHz (est.)"]) + " |"]
     lines.append("|---|" + "---:|" * len(columns))
     for core, own in figures.items():
-        cells = ["–" if own[c] is None else f"{own[c]:,.2f}" if c == "ms" else f"{own[c]:,}"
-                 for c in columns]  # fmt: skip
+        cells = [cell(own[c], ",.2f" if c == "ms" else ",") for c in columns]
         lines.append(f"| {core} | {' | '.join(cells)} |")
     names = {core: ", ".join(own["needs"]) or "nothing" for core, own in figures.items()}
     return "\n".join([*lines, "", *(f"{core} needs {own}." for core, own in names.items())])

@@ -54,11 +54,10 @@ def main(args: Namespace) -> None:
     """Print the net, completely or not at all."""
     options.check_number("steps", args.steps, 1, 10_000)
     own = FORMATS[args.to]
-    given = {name: getattr(args, name) for name, usual in DEFAULTS.items()}
-    taken = {name: value for name, value in given.items() if name in own.options}
     for name, usual in (DEFAULTS | dict.fromkeys(FOLDERS)).items():
-        if name not in own.options and args.to != "c" and getattr(args, name) != usual:
+        if args.to != "c" and getattr(args, name) != usual:
             raise InputError(f"--{name} applies only to --to c; remove it")
+    taken = {name: getattr(args, name) for name in own.options}
     folders = [(name, getattr(args, name)) for name in FOLDERS if getattr(args, name)]
     if folders and (args.out or args.main or len(folders) > 1):
         raise InputError(

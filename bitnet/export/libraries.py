@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import bitnet
 from bitnet.errors import InputError
@@ -77,12 +78,14 @@ def platformio(name: str, header: str, folder: pathlib.Path) -> list[pathlib.Pat
 
 
 def facts(name: str, header: str) -> dict[str, str]:
-    """Return the numbers in the macros of a header, as text."""
+    """Return the numbers in the macros of a header, as text; "84 to 6484" if forms differ."""
     words = {"inputs": "INPUTS", "classes": "CLASSES", "flash": "FLASH_BYTES", "ram": "RAM_BYTES"}
-    lines = [line.split() for line in header.splitlines() if line.startswith("#define")]
-    found = {line[1]: line[2] for line in reversed(lines) if len(line) > 2}
-    own = {key: found[f"{name.upper()}_{word}"] for key, word in words.items()}
-    return own | {"name": name, "version": VERSION, "bitnet": bitnet.__version__}
+    own = {"name": name, "version": VERSION, "bitnet": bitnet.__version__}
+    for key, word in words.items():
+        found = re.findall(rf"#define {name.upper()}_{word} (\d+)", header)
+        least, most = min(found, key=int), max(found, key=int)
+        own[key] = least if least == most else f"{least} to {most}"
+    return own
 
 
 def _sketch(name, header):

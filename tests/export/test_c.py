@@ -1,6 +1,8 @@
 """Exported C beyond single inputs: names, packed results, states of sequences, and all of MNIST."""
 
 import os
+import re
+import subprocess
 
 import exported
 import numpy as np
@@ -87,3 +89,16 @@ def test_mnist_on_cores(core, mnist, tmp_path):
     machine = CORES[core].machine(own.header, tmp_path)
     for inputs, expected in zip(own.inputs, own.expected, strict=True):
         assert_equal(machine(*own.arrays(inputs)), expected, core)
+
+
+@needs_gcc
+@pytest.mark.parametrize("name", ["mlp", "convnet", "residual", "lstm 1"])
+@pytest.mark.parametrize("form", [1, 2, 3])
+def test_flash_bytes_are_those_of_the_constants(name, form, tmp_path):
+    (tmp_path / "net.h").write_text(case(name).header.text + "flash NET_FLASH_BYTES\n")
+    command = ["gcc", "-E", "-P", f"-DNET_FIRST={form}", str(tmp_path / "net.h")]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    sizes = {"uint32_t": 4, "int32_t": 4, "float": 4, "int16_t": 2, "uint8_t": 1}
+    arrays = re.findall(r"^static const (\w+) net_(\w+)\[(\d+)\]", text, re.MULTILINE)
+    found = sum(sizes[kind] * int(n) for kind, own, n in arrays if own != "expected")
+    assert found == int(re.search(r"^flash (\d+)", text, re.MULTILINE)[1])

@@ -66,6 +66,65 @@ def test_folders_for_arduino_and_platformio(net, tmp_path, capsys):
     assert "is no library of bitnet" in error
 
 
+ARDUINO = """
+#include <stdint.h>
+struct Port { void begin(long); void print(const char *); void print(int); void println(int);
+    void println(const char *); void println(unsigned long); };
+extern Port Serial;
+unsigned long micros(void);
+void delay(int);
+"""
+
+
+@pytest.mark.parametrize("folder", ["arduino", "platformio"])
+def test_the_example_sketch_compiles(net, tmp_path, folder):
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    main(["export", "net.npz", "--to", "c", f"--{folder}", "digits"])
+    (tmp_path / "Arduino.h").write_text(ARDUINO)
+    (sketch,) = [*tmp_path.rglob("*.ino"), *tmp_path.rglob("main.cpp")]
+    own = ["-xc++", "-std=c++11", "-Wall", "-Wextra", "-Werror", "-I.", "-Idigits/src"]
+    subprocess.run(["g++", *own, "-fsyntax-only", str(sketch)], check=True)
+
+
+AVR = """
+#include <avr/io.h>
+#include <avr/sleep.h>
+#include <avr/interrupt.h>
+#include "net.h"
+static net_state state;
+int main(void)
+{
+    int failed = net_self_test(&state);
+    UCSR0B = 1 << TXEN0;
+    UDR0 = (uint8_t)('0' + failed);
+    while (!(UCSR0A & (1 << UDRE0)))
+        ;
+    UDR0 = '\\n';
+    while (!(UCSR0A & (1 << TXC0)))
+        ;
+    cli();
+    sleep_enable();
+    sleep_cpu();
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("first", ["planes", "tables", "adds"])
+def test_the_self_test_passes_on_an_avr_with_constants_in_flash(net, tmp_path, first):
+    if shutil.which("avr-gcc") is None or shutil.which("simavr") is None:
+        pytest.skip("avr-gcc or simavr is not installed")
+    main(["export", "net.npz", "--to", "c", "--out", "net.h", "--first", first])
+    (tmp_path / "avr.c").write_text(AVR)
+    own = ["-mmcu=atmega2560", "-DF_CPU=16000000UL", "-std=gnu99", "-Os", "-Wall", "-Werror"]
+    subprocess.run(["avr-gcc", *own, "avr.c", "-o", "avr.elf"], check=True)
+    command = ["simavr", "-m", "atmega2560", "-f", "16000000", "avr.elf"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert "Loaded 0 .data" in done.stdout + done.stderr
+    assert "0." in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

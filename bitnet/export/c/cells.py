@@ -3,11 +3,11 @@
 import numpy as np
 
 from bitnet.deploy.cells import Cell
-from bitnet.export.c.forms import Matrix, forms_of
+from bitnet.export.c.forms import forms_of, matrix_of
 from bitnet.export.c.numbers import element, kind_of
 from bitnet.export.c.printer import Place, need, printer
 from bitnet.export.c.text import number
-from bitnet.kernels import GATES, BitPlanes
+from bitnet.kernels import GATES
 
 STEP = {
     "rnn": ["float z = own[k] + h_of[k];", "y[k] = F(z);"],
@@ -73,11 +73,7 @@ def _product(p, i, node, weights, units, gates):
         scaled = f"    h_of[k] = h_of[k] * {number(np.float32(node.unit))};"
         scaled = [] if node.unit == 1.0 else [f"for (k = 0; k < {gates}; k++)", scaled]
         return [f"net_float_rows(h, {units}, {name}, 0, {gates}, h_of);", *scaled]
-    planes = packed if isinstance(packed, BitPlanes) else None
-    ones = packed.signs()[None] > 0 if planes is None else packed.bits.signs() > 0
-    own = ((1,), 0) if planes is None else (planes.coefficients, planes.offset)
-    matrix = Matrix(np.ascontiguousarray(np.moveaxis(ones, 0, 1)), *own)
-    book = node.codebook
+    matrix, book = matrix_of(weights), node.codebook
     coefficients = ((1,), 0) if book is None else (book.coefficients, book.offset)
     x = Place("", "bits" if book is None else "planes", (1, units), *coefficients)
     memory = p.scratch("words", x.step)

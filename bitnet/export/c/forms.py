@@ -15,7 +15,8 @@ import re
 
 import numpy as np
 
-from bitnet.export.c.printer import FORMS
+from bitnet.export.c.printer import FORMS, need
+from bitnet.kernels import BitPlanes
 
 X = re.compile(r"\bx\b")  # the operand in a form
 MASKED = {"mask": "const uint32_t *mask", "missing": "int32_t missing", "inside": "int32_t inside"}
@@ -78,6 +79,18 @@ class Matrix:
         """Return the sum of the numbers of each row, int64 (M,)."""
         signs = 2 * self.ones.sum(axis=2, dtype=np.int64) - self.n
         return signs @ np.array(self.coefficients, np.int64) + self.offset * self.n
+
+
+def matrix_of(weights):
+    """Return the weights of a node as a Matrix, the taps of a filter side by side."""
+    packed = getattr(weights, "packed", None)
+    need(packed is not None, "weights that are no constant")
+    if isinstance(packed, BitPlanes):
+        ones, own = packed.bits.signs() > 0, (packed.coefficients, packed.offset)
+    else:
+        ones, own = packed.signs()[None] > 0, ((1,), 0)
+    rows = np.moveaxis(ones.reshape(*ones.shape[:2], -1), 0, 1)
+    return Matrix(np.ascontiguousarray(rows), *own)
 
 
 @dataclasses.dataclass(frozen=True)

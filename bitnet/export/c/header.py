@@ -82,14 +82,14 @@ def to_c(
     if net.preparation is not None:
         steps_of = " ".join(net.preparation.header["steps"])
         raise InputError(f"{net}: its preparation ({steps_of}) has no form in C; prepare outside")
-    return named(_Header(net, name, first, scores, steps).text(main), name)
+    return named(_Header(net, first, scores, steps).text(main), name)
 
 
 class _Header:
     """The parts of a header."""
 
-    def __init__(self, net, name, first, scores, steps):
-        self.net, self.name, self.first = net, name, first
+    def __init__(self, net, first, scores, steps):
+        self.net, self.first = net, first
         graph, self.order = (net.graph, None) if scores == "float" else ordered(net.graph)
         sizes = {"B": 1, "T": steps}
         names = {n for v in graph.values for s in v.shape if hasattr(s, "names") for n in s.names}
@@ -130,8 +130,8 @@ class _Header:
     def text(self, main):
         """Return the header."""
         p = self.printer
-        parts = [self._top(), self._macros(), p_text(p), self._state(), self._functions()]
-        parts += [self._program()] if main else []
+        parts = [self._top(), self._macros(), *p.constants, part("bits"), *p.functions.values()]
+        parts += [self._state(), self._functions(), *([self._program()] if main else [])]
         return p.resolved("\n".join([*parts, part("end")]))
 
     def _top(self):
@@ -153,9 +153,11 @@ class _Header:
             f"#define NET_INPUTS {p.arguments[0][2]}",
             f"#define NET_CLASSES {first.size}",
             f"#define NET_INTEGERS {p.n_seen} /* of all products, see NET_SEEN */",
-            f"#define NET_FLASH_BYTES {p.flash} /* of the constants, without code */",
         ]
-        return "\n".join(lines) + "\n\n" + part("macros").replace("USUAL", USUAL[self._first()])
+        flash = by_form("NET_FLASH_BYTES", [p.flash[0] + p.flash[k] for k in FORMS.values()])
+        macros = part("macros").replace("USUAL", USUAL[self._first()])
+        about = comment("The bytes of constants, without code and the scores of the self test.")
+        return "\n".join([*lines, "", macros + about + flash])
 
     def _first(self):
         """Return the form of products of pixels that is taken unless the compiler is told."""
@@ -176,13 +178,8 @@ class _Header:
             sizes["words"] = 4
         lines.append("} net_state;\n")
         always = sizes.get("words", 0) + sizes.get("floats", 0)
-        ram = [f"#define NET_RAM_BYTES {always}"]
-        if self.printer.uses_forms:
-            planes, sums = (always + sizes.get(own, 0) for own in ("planes", "sums"))
-            ram = [f"#if NET_FIRST == 1\n#define NET_RAM_BYTES {planes}"]
-            ram += [f"#elif NET_FIRST == 2\n#define NET_RAM_BYTES {sums}"]
-            ram += [f"#else\n#define NET_RAM_BYTES {always}\n#endif"]
-        return "\n".join([*lines, *ram]) + "\n"
+        more = [sizes.get(own, 0) for own in ("planes", "sums", "")]
+        return "\n".join([*lines, by_form("NET_RAM_BYTES", [always + n for n in more])])
 
     def _functions(self):
         """Return the functions of the net."""
@@ -208,29 +205,24 @@ class _Header:
     def _self_test(self):
         """Return the self test: drawn inputs and the scores that they must have."""
         (name, kind, n), graph = self.printer.arguments[0], self.printer.graph
-        if not graph.is_by_row or self.printer.shape(0)[0] != 1:
+        by_row = graph.is_by_row and self.printer.shape(0)[0] == 1
+        if not by_row or name not in ("pixels", "numbers"):
             return ""
         drawn, value = [], 1
         for _ in range(N_TESTS * n):
             value = (value * 1664525 + 1013904223) % 2**32
             drawn.append(value >> 24)
-        bytes_of = np.array(drawn, np.uint8).reshape(N_TESTS, n)
-        node = graph.inputs[0]
-        shape = (N_TESTS, *(size for size in self.printer.shape(0)[1:]))
-        if name == "pixels":
-            x, draw = bytes_of.reshape(shape), "(uint8_t)(drawn >> 24)"
-        elif name == "numbers":
-            x = (bytes_of.astype(np.float32) / np.float32(64) - np.float32(2)).reshape(shape)
-            draw = "(float)(drawn >> 24) / 64.0f - 2.0f"
-        else:
-            return ""
+        x = np.array(drawn, np.uint8).reshape(N_TESTS, *self.printer.shape(0)[1:])
+        draw = "(uint8_t)(drawn >> 24)"
+        if name == "numbers":
+            x, draw = x.astype(np.float32) / 64 - 2, "(float)(drawn >> 24) / 64.0f - 2.0f"
         scores = graph.run(x)[0]
         expected = array("net_expected", np.ascontiguousarray(scores))
         own = part("self_test").replace("DRAW", draw).replace("INPUT_KIND", kind)
         own = own.replace("KIND", self._score).replace("INPUTS", str(n))
         own = own.replace("CLASSES", str(self.outputs[0].size)).replace("TESTS", str(N_TESTS))
         read = "NET_READF" if self._score == "float" else "NET_READ32S"
-        return expected + "\n" + own.replace("READ", read) if node else ""
+        return expected + "\n" + own.replace("READ", read)
 
     def _program(self):
         """Return a program that reads inputs from standard input and prints their classes."""
@@ -240,9 +232,22 @@ class _Header:
         return part("main").replace("KIND", kind).replace("INPUTS", str(n))
 
 
-def p_text(p):
-    """Return the constants and functions of the nodes."""
-    return "\n".join([*p.constants, part("bits"), *p.functions.values()])
+def by_form(macro, sizes):
+    """Return a macro with a size for each form of products of pixels, in the order of `FORMS`."""
+    if len(set(sizes)) == 1:
+        return f"#define {macro} {sizes[0]}\n"
+    lines = [f"#define {macro} {n}" for n in sizes]
+    return "\n".join(
+        [
+            "#if NET_FIRST == 1",
+            lines[0],
+            "#elif NET_FIRST == 2",
+            lines[1],
+            "#else",
+            lines[2],
+            "#endif\n",
+        ]
+    )
 
 
 def digest_of(net):

@@ -15,8 +15,9 @@ from bitnet.deploy.shapes import (
     Transpose,
     Upsample,
 )
+from bitnet.export.c.forms import matrix_of
 from bitnet.export.c.numbers import element, kind_of, loops
-from bitnet.export.c.printer import Place, need, printer
+from bitnet.export.c.printer import need, printer
 
 
 @printer(Flatten, Reshape)
@@ -38,7 +39,7 @@ def reshape(p, i, node):
     return y
 
 
-def gathered(p, i, x, index, letters=None):
+def gathered(p, i, x, index):
     """Print a copy of the elements of x at an index, an expression of the loops' letters."""
     y = p.result(i)
     letters, opened, closed = loops(y.shape)
@@ -137,14 +138,8 @@ def gather(p, i, node):
     own = p.graph.nodes[node.inputs[0]]
     n = y.shape[-1]
     if hasattr(own, "packed"):
-        bits = own.packed.signs() if own.codebook is None else own.packed.bits.signs()
-        ones = (bits > 0)[None] if own.codebook is None else bits > 0  # (P, V, N)
-        padded = np.zeros((*ones.shape[:2], 32 * y.words), np.bool_)
-        padded[..., :n] = ones
-        words = np.packbits(padded, axis=-1, bitorder="little").view("<u4")
-        table = p.constant(f"net_table{i}", np.moveaxis(words, 0, 1))
-        per, x = y.step, Place(table, "flash int32", (words.size,))
-        read = f"NET_READ32({x.at} + {element(ids, 'r')} * {per} + k)"
+        table, per = p.constant(f"net_table{i}", matrix_of(own).packed()), y.step
+        read = f"NET_READ32({table} + {element(ids, 'r')} * {per} + k)"
     else:
         table = p.operand(node.inputs[0])
         need(kind_of(table) in ("float32", "int32"), f"a table of {table.kind}")

@@ -6,6 +6,7 @@ kind of node each; a kind without one is refused by name.
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -105,19 +106,18 @@ class Printer:
     ----------
     sizes : dict of str to int
         The variable sizes of the graph, which are constants in C.
-    first : str
-        How the products of pixels add: one of `FORMS`, or "auto".
+    flash : Counter of str
+        The bytes of constants, by the number of the form of products of pixels; 0 for all forms.
     n_seen : int
         The integers of all products of bits.
     """
 
-    def __init__(self, graph, sizes, first="auto"):
-        self.graph, self.sizes, self.first = graph, sizes, first
+    def __init__(self, graph, sizes):
+        self.graph, self.sizes = graph, sizes
         self.functions, self.constants, self.lines = {}, [], []
         self.buffers, self.places, self.done = [], {}, set()
-        self.arguments, self.step, self.n_seen, self.flash = [], 0, 0, 0
+        self.arguments, self.step, self.n_seen, self.flash = [], 0, 0, Counter()
         self.uses_forms = False
-        self.condition = ""  # of the preprocessor, around what is printed
 
     def print(self):
         """Print all nodes; refuse one without a form by its title."""
@@ -168,9 +168,9 @@ class Printer:
         shape = (1,) * (len(self.shape(i)) - node.array.ndim) + node.array.shape
         return Place(self.constant(f"net_c{i}", node.array), f"flash {kind}", shape)
 
-    def memory(self, arena, n, last=None):
+    def memory(self, arena, n):
         """Return a new buffer, in use from this step to the last one that reads it."""
-        own = Buffer(arena, n, self.step, self.step if last is None else last)
+        own = Buffer(arena, n, self.step, self.step)
         self.buffers.append(own)
         return own
 
@@ -179,37 +179,34 @@ class Printer:
         own = self.memory(arena, -(-n // 4) if kind == "uint8_t" else n)
         return pointer(own, kind or USUAL[arena])
 
-    def result(self, i, kind=None, shape=None, **own):
+    def result(self, i):
         """Return the place of the result of node i, in new memory."""
-        value, shape = self.value(i), shape or self.shape(i)
-        kind = kind or value.kind
+        value, kind, own = self.value(i), self.value(i).kind, {}
         need(kind in C_TYPES, f"values of {kind}")
         need(kind != "int64" or value.largest <= MOST, f"integers up to {value.largest}")
         if kind in PACKED and value.codebook is not None:
             own = {"coefficients": value.codebook.coefficients, "offset": value.codebook.offset}
-        place = Place("", kind, shape, **own)
+        place = Place("", kind, self.shape(i), **own)
         n = place.positions * place.step if place.is_packed else place.size
         buffer = self.memory(
             "floats" if kind == "float32" else "words", -(-n // 4) if kind == "uint8" else n
         )
         return place.has(at=pointer(buffer, C_TYPES[kind]), buffer=buffer)
 
-    def constant(self, name, values):
-        """Add an array of constants, return its name."""
+    def constant(self, name, values, form=0):
+        """Add an array of constants, of all forms of products of pixels or one; return its name."""
         values = np.ascontiguousarray(values)
-        self.constants.append(self.guarded(text.array(name, values)))
-        if "SEEN" not in self.condition:
-            self.flash += values.nbytes if self.condition in ("", self.usual) else 0
+        self.flash[form] += values.nbytes
+        own = text.array(name, values)
+        self.constants.append(guarded(own, f"NET_FIRST == {form}") if form else own)
         return name
 
-    @property
-    def usual(self):
-        """The condition of the form that counts in the size of the constants."""
-        return "NET_FIRST != 1"
-
-    def guarded(self, own):
-        """Return text that counts only under the present condition."""
-        return f"#if {self.condition}\n{own}#endif\n" if self.condition else own
+    def seen(self, name, values, form):
+        """Add an array that counts only where the integers are stored, and return its name."""
+        more = f" && NET_FIRST == {form}" if form else ""
+        own = text.array(name, np.ascontiguousarray(values))
+        self.constants.append(guarded(own, f"defined(NET_SEEN){more}"))
+        return name
 
     def use(self, *names):
         """Add functions of `parts`."""
@@ -219,7 +216,6 @@ class Printer:
     def function(self, name, own):
         """Add a function with its text, once."""
         self.functions.setdefault(name, own)
-        return name
 
     def add(self, *lines):
         """Add statements to the run of the net."""
@@ -241,6 +237,11 @@ class Printer:
         for buffer in self.buffers:
             own = own.replace(buffer.token, str(buffer.at))
         return own
+
+
+def guarded(own, condition):
+    """Return text that counts only under a condition of the preprocessor."""
+    return f"#if {condition}\n{own}#endif\n"
 
 
 def pointer(buffer, kind):

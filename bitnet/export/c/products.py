@@ -4,11 +4,10 @@ import numpy as np
 
 from bitnet.deploy.products import Conv, Linear, Threshold
 from bitnet.deploy.shapes import Pool
-from bitnet.export.c.forms import Matrix, forms_of
+from bitnet.export.c.forms import forms_of, matrix_of
 from bitnet.export.c.patches import gathered
 from bitnet.export.c.printer import need, printer
 from bitnet.export.c.thresholds import call_of_steps, indented, steps_text
-from bitnet.kernels import BitPlanes
 
 ROWS = """\
 /* {about} */
@@ -33,20 +32,6 @@ ABOUT = {
 }
 
 
-def matrix_of(printer, node):
-    """Return the weights of a product as a Matrix."""
-    weights = printer.graph.nodes[node.inputs[1]]
-    packed = getattr(weights, "packed", None)
-    need(packed is not None, "weights that are no constant")
-    planes = packed if isinstance(packed, BitPlanes) else None
-    bits = packed if planes is None else planes.bits
-    ones = bits.signs() > 0
-    ones = ones[None] if planes is None else ones
-    rows = np.moveaxis(ones.reshape(*ones.shape[:2], -1), 0, 1)
-    own = ((1,), 0) if planes is None else (planes.coefficients, planes.offset)
-    return Matrix(np.ascontiguousarray(rows), *own)
-
-
 class Product:
     """A product that is being printed: its operand, weights, geometry, and what follows it."""
 
@@ -56,21 +41,17 @@ class Product:
         need(self.x.is_packed or self.x.kind == "uint8", f"a product of {self.x.kind}")
         self.window = getattr(node, "window", None)
         self.groups = getattr(node, "groups", 1)
-        self.matrix = matrix_of(printer, node)
+        self.matrix = matrix_of(printer.graph.nodes[node.inputs[1]])
         self.shape = printer.shape(i)  # (1, H, W, M), or (R, M)
-        self.pool = self._follows(i, Pool)
+        self.pool = printer.only_reader(i, Pool)
         if self.pool is not None and printer.graph.nodes[self.pool].kind == "avgpool":
             self.pool = None
-        self.steps = self._follows(self.last, Threshold)
+        self.steps = printer.only_reader(self.last, Threshold)
         self.masked = self.window is not None and self.window.border == 0 and self.is_padded
         self.result = printer.result(self.last if self.steps is None else self.steps)
         self.units = self.shape[-1]
         self.direct = self._is_direct()
         self._weigh()
-
-    def _follows(self, i, kind):
-        """Return the number of the only node that reads value i, if it has a kind."""
-        return self.printer.only_reader(i, kind)
 
     @property
     def last(self):
@@ -241,20 +222,13 @@ class Product:
 
     def _seen_bases(self, form):
         """Add the constants that recover the integers from v; return their name."""
-        p, name = self.printer, f"net_seen{self.i}_{form.number}"
-        before, p.condition = p.condition, "defined(NET_SEEN)"
-        if form.number:
-            p.condition += f" && {form.condition}"
         signs = np.where(self.falling, -1, 1)
-        pairs = np.stack([form.base * signs, form.factor * signs], axis=1)
-        p.constant(name, pairs.astype(np.int32))
-        p.condition = before
-        return name
+        pairs = np.stack([form.base * signs, form.factor * signs], axis=1).astype(np.int32)
+        return self.printer.seen(f"net_seen{self.i}_{form.number}", pairs, form.number)
 
     def _function(self, form, how):
         """Add the function of the rows; return its name and the arguments after the units."""
-        p, before = self.printer, self.printer.condition
-        p.condition = form.condition
+        p = self.printer
         if self.direct:
             name, more, own = self._thresholds(form)
         else:
@@ -266,13 +240,13 @@ class Product:
                 declared, more = "int32_t base", [str(int(form.base[0]))]
                 name = f"{how}_{abs(form.factor)}"
             else:
-                constant = p.constant(f"net_b{self.i}_{form.number}", form.base.astype(np.int32))
+                base = form.base.astype(np.int32)
+                constant = p.constant(f"net_b{self.i}_{form.number}", base, form.number)
                 declared, more = "const int32_t *base", [constant]
                 name = f"{how}_by_unit_{abs(form.factor)}"
             more_declared = f"{declared}, int32_t *z,"
         if self.direct:
             more_declared = f"const int{own[2]}_t *limits, uint32_t *y"
-        p.condition = before
         name = f"{form.key}_to_{name}"
         text = ROWS.format(
             about=ABOUT["signs" if "_to_signs" in name else "codes" if self.direct else how],
@@ -301,9 +275,9 @@ class Product:
             small, limits = True, outside  # v itself is smaller
         kind = "16" if small else "32"
         limits = limits.clip(-(2**31), 2**31 - 1).astype(f"int{kind}")
-        name = p.constant(f"net_t{self.i}_{form.number}", limits)
+        name = p.constant(f"net_t{self.i}_{form.number}", limits, form.number)
         read = "16" if small else "32S"
-        own, finish = steps_text(p, read, self.threshold, True)
+        own, finish = steps_text(p, read, self.threshold)
         return f"{finish}_{kind}", [name], [*own, kind]
 
 

@@ -20,7 +20,7 @@ CODES = (
 )
 
 
-def steps_text(printer, name, threshold, signed):
+def steps_text(printer, name, threshold):
     """Return the text of the thresholds of one unit, before the loop and in it."""
     levels = threshold.thresholds.shape[1] if threshold.thresholds.ndim > 1 else 1
     own = {"bits": name, "levels": levels, "pattern": "", "p": 1}
@@ -51,14 +51,15 @@ def call_of_steps(p, i, z, y):
     limits = limits.clip(-(2**31), 2**31 - 1).astype(np.int32)
     units, levels = len(values), 1 if values.ndim == 1 else values.shape[1]
     before, p.step = p.step, i
-    own, finish = steps_text(p, "32S", node, False)
+    own, finish = steps_text(p, "32S", node)
     p.step = before
     text = [part.replace("v <= NET", "z[j] >= NET") for part in own]
-    flips = "NULL_FLIPS"
+    flips = []
     if falling.any():
         bits = np.zeros(-(-units // 32) * 32, np.bool_)
         bits[:units] = falling
-        flips = p.constant(f"net_f{i}", np.packbits(bits, bitorder="little").view("<u4"))
+        words = np.packbits(bits, bitorder="little").view("<u4")
+        flips = [p.constant(f"net_f{i}", words)]
     name = f"steps_{finish}{'_falling' if falling.any() else ''}"
     more, turned = "", ""
     if falling.any():
@@ -83,7 +84,7 @@ def call_of_steps(p, i, z, y):
         f"    for (j = 0; j < units; j++) {{\n{indented(text[1], 2)}    }}\n}}\n",
     )
     constant = p.constant(f"net_t{i}", limits)
-    arguments = [z, constant, str(units), y] + ([flips] if falling.any() else [])
+    arguments = [z, constant, str(units), y, *flips]
     return f"net_{name}({', '.join(arguments)});"
 
 

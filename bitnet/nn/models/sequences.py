@@ -116,7 +116,7 @@ def sequence_classifier(
     activation_quantizer: int | str | Quantizer | None = None,
     **options: Any,
 ) -> SequenceClassifier:
-    """Return a classifier of texts of different lengths, in float or with low-bit weights.
+    """Return a classifier of texts with different lengths, in float or with low-bit weights.
 
     Freeze it with `axes="BT"`: batches and lengths vary.
 

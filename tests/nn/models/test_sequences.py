@@ -1,4 +1,4 @@
-"""Classifiers of texts of different lengths: masks, freezing with any batch, refusals."""
+"""Classifiers of texts with different lengths: masks, freezing with any batch, refusals."""
 
 import numpy as np
 import pytest
