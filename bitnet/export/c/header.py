@@ -130,7 +130,13 @@ class _Header:
     def text(self, main):
         """Return the header."""
         p = self.printer
-        parts = [self._top(), self._macros(), *p.constants, part("bits"), *p.functions.values()]
+        parts = [
+            self._top(),
+            self._macros(),
+            *p.constants.values(),
+            part("bits"),
+            *p.functions.values(),
+        ]
         parts += [self._state(), self._functions(), *([self._program()] if main else [])]
         return p.resolved("\n".join([*parts, part("end")]))
 

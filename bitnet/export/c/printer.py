@@ -114,7 +114,7 @@ class Printer:
 
     def __init__(self, graph, sizes):
         self.graph, self.sizes = graph, sizes
-        self.functions, self.constants, self.lines = {}, [], []
+        self.functions, self.constants, self.lines = {}, {}, []
         self.buffers, self.places, self.done = [], {}, set()
         self.arguments, self.step, self.n_seen, self.flash = [], 0, 0, Counter()
         self.uses_forms = False
@@ -194,18 +194,19 @@ class Printer:
         return place.has(at=pointer(buffer, C_TYPES[kind]), buffer=buffer)
 
     def constant(self, name, values, form=0):
-        """Add an array of constants, of all forms of products of pixels or one; return its name."""
+        """Add an array of constants, of all forms of products of pixels or one, once; return its name."""
         values = np.ascontiguousarray(values)
-        self.flash[form] += values.nbytes
-        own = text.array(name, values)
-        self.constants.append(guarded(own, f"NET_FIRST == {form}") if form else own)
+        if name not in self.constants:
+            own = text.array(name, values)
+            self.constants[name] = guarded(own, f"NET_FIRST == {form}") if form else own
+            self.flash[form] += values.nbytes
         return name
 
     def seen(self, name, values, form):
         """Add an array that counts only where the integers are stored, and return its name."""
         more = f" && NET_FIRST == {form}" if form else ""
         own = text.array(name, np.ascontiguousarray(values))
-        self.constants.append(guarded(own, f"defined(NET_SEEN){more}"))
+        self.constants[name] = guarded(own, f"defined(NET_SEEN){more}")
         return name
 
     def use(self, *names):
