@@ -37,7 +37,7 @@ from distortions import distorted_copies
 import bitnet
 from bitnet import nn
 from bitnet.export import to_c
-from bitnet.export.libraries import facts
+from bitnet.export.libraries import sizes_in
 from bitnet.nn import functional
 from bitnet.optim import Adam, schedules
 from bitnet.training.reestimation import reestimate
@@ -137,6 +137,7 @@ NETS = {
     "mlp-23k-p2": Net((Dense(192), Dense(128), scores()), planes=2),
     "mlp-24k-p1": Net((Dense(192, 1, 2), Dense(96, 1, 2), scores(2)), planes=1),
     "mlp-46k-p1": Net((Dense(384), Dense(128), scores()), planes=1),
+    "mlp-140k-p2": Net((Dense(1024), Dense(256), scores()), planes=2, epochs=30),
     "conv-fast": Net(
         (Conv(16, 5, 2, 1, stride=2, pool=True), Conv(32, 3, 1, 1), scores(2)),
         planes=1, epochs=24, rate=5e-3,
@@ -206,13 +207,14 @@ def train(net, copies, labels, seed, epochs, taught=None, log=None):
 
 
 def costs(net):
-    """Return the bytes of flash and of RAM of a frozen net in C, and its work."""
-    printed, work = facts("net", to_c(net, first="planes")), 0
+    """Return the bytes of flash and RAM of a frozen net in C with bit planes, and its work."""
+    header, work = to_c(net), 0
     for layer in net.layers:
         planes = 8 if layer.enters.kind == "uint8" else _planes(layer.enters)
         words = math.ceil(math.prod(layer.bits.shape[1:]) / 32)
         work += math.prod(layer.z.shape[1:]) * words * _planes_of(layer.bits) * planes
-    return int(printed["flash"]), int(printed["ram"]), work
+    flash, ram = (sizes_in("net", macro, header)[0] for macro in ("FLASH_BYTES", "RAM_BYTES"))
+    return flash, ram, work
 
 
 def _planes(value):

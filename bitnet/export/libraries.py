@@ -77,14 +77,19 @@ def platformio(name: str, header: str, folder: pathlib.Path) -> list[pathlib.Pat
     return _written(folder, "library.json", files)
 
 
+def sizes_in(name: str, macro: str, header: str) -> list[int]:
+    """Return the numbers of a macro of a header: one, or one for each form of pixels' products."""
+    found = re.findall(rf"#define {name.upper()}_{macro} (\d+)", header)
+    return [int(number) for number in found]
+
+
 def facts(name: str, header: str) -> dict[str, str]:
     """Return the numbers in the macros of a header, as text; "84 to 6484" if forms differ."""
-    words = {"inputs": "INPUTS", "classes": "CLASSES", "flash": "FLASH_BYTES", "ram": "RAM_BYTES"}
+    macros = {"inputs": "INPUTS", "classes": "CLASSES", "flash": "FLASH_BYTES", "ram": "RAM_BYTES"}
     own = {"name": name, "version": VERSION, "bitnet": bitnet.__version__}
-    for key, word in words.items():
-        found = re.findall(rf"#define {name.upper()}_{word} (\d+)", header)
-        least, most = min(found, key=int), max(found, key=int)
-        own[key] = least if least == most else f"{least} to {most}"
+    for key, macro in macros.items():
+        least, *others = sorted({*sizes_in(name, macro, header)})
+        own[key] = f"{least} to {others[-1]}" if others else str(least)
     return own
 
 

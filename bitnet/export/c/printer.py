@@ -194,7 +194,7 @@ class Printer:
         return place.has(at=pointer(buffer, C_TYPES[kind]), buffer=buffer)
 
     def constant(self, name, values, form=0):
-        """Add an array of constants, of all forms of products of pixels or one, once; return its name."""
+        """Add an array of constants once, for all forms of products of pixels or for one."""
         values = np.ascontiguousarray(values)
         if name not in self.constants:
             own = text.array(name, values)
