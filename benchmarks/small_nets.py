@@ -137,7 +137,7 @@ NETS = {
     "mlp-23k-p2": Net((Dense(192), Dense(128), scores()), planes=2),
     "mlp-24k-p1": Net((Dense(192, 1, 2), Dense(96, 1, 2), scores(2)), planes=1),
     "mlp-46k-p1": Net((Dense(384), Dense(128), scores()), planes=1),
-    "mlp-140k-p2": Net((Dense(1024), Dense(256), scores()), planes=2, epochs=30),
+    "mlp-140k": Net((Dense(1024), Dense(256), scores()), planes=2, epochs=30),
     "conv-fast": Net(
         (Conv(16, 5, 2, 1, stride=2, pool=True), Conv(32, 3, 1, 1), scores(2)),
         planes=1, epochs=24, rate=5e-3,
