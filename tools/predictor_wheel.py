@@ -11,6 +11,7 @@ import argparse
 import base64
 import hashlib
 import pathlib
+import sys
 import zipfile
 
 from house import Imports
@@ -91,7 +92,10 @@ def main():
     if args.list:
         print(*files(args.numba), sep="\n")
         return
-    path = build(args.out, args.numba)
+    try:
+        path = build(args.out, args.numba)
+    except OSError as error:
+        sys.exit(f"{args.out}: {error.strerror}; choose a folder that can be written with --out")
     print(f"{path}: {len(files(args.numba))} modules, {path.stat().st_size:,} bytes")
 
 
