@@ -50,9 +50,9 @@ def opened(window, x, y, n, first):
     ]
 
 
-def closed(last):
-    """Return the ends of these loops, with the statement that stores the result."""
-    return ["}", "}", "}", "(void)n;", last, "}", "}", "}", "}"]
+def closed(*last):
+    """Return the ends of these loops, with the statements that store the result."""
+    return ["}", "}", "}", "(void)n;", *last, "}", "}", "}", "}"]
 
 
 def pool_bits(p, i, node, x):
@@ -69,8 +69,6 @@ def pool_codes(p, i, node, x):
     y, channels = p.result(i), x.shape[-1]
     word = f"({x.at})[(up * {x.shape[2]} + at) * {x.step} + b * {x.words} + (k >> 5)]"
     listed = ", ".join(map(str, x.coefficients))
-    most = 1 << 32 if x.planes > 31 else 1 << x.planes
-    need(most < 1 << 31, f"codes of {x.planes} planes")
     p.add(*opened(node.window, x, y, channels, "int32_t best = 0; uint32_t won = 0;"))
     p.add(f"static const int32_t worth[{x.planes}] = {{{listed}}};", "uint32_t code = 0;")
     p.add("int32_t own = 0;", "int b;", f"for (b = 0; b < {x.planes}; b++) {{")
@@ -83,5 +81,5 @@ def pool_codes(p, i, node, x):
         "uint32_t bit = ((won >> b) & 1u) << (k & 31);",
     ]
     store += [f"{target} = (k & 31) ? {target} | bit : bit;", "}"]
-    p.add(*closed("\n".join(store)))
+    p.add(*closed(*store))
     return y
